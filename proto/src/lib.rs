@@ -1,0 +1,18 @@
+//! Every wire format of Hubwire as pure functions: bytes in, values out.
+//!
+//! Nothing here does I/O, reads a clock, spawns a task or draws a random number; the same bytes
+//! always give the same values, however they were split. What to do with a message is decided in
+//! `hubwire-core`; sockets and HTTP live in the `hubwire` server.
+//!
+//! Read [`message`] first: it is the vocabulary that every client protocol decodes to.
+#![forbid(unsafe_code)]
+
+pub mod connection_string;
+pub mod json;
+pub mod message;
+pub mod name;
+pub mod role;
+pub mod simple;
+pub mod subprotocol;
+pub mod token;
+pub mod ws;
