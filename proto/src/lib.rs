@@ -7,10 +7,12 @@
 //! Read [`message`] first: it is the vocabulary that every client protocol decodes to.
 #![forbid(unsafe_code)]
 
+pub mod ack;
 pub mod connection_string;
 pub mod json;
 pub mod message;
 pub mod name;
+pub mod percent;
 pub mod role;
 pub mod simple;
 pub mod subprotocol;

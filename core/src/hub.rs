@@ -1,0 +1,293 @@
+//! A hub as one shard knows it: its connections, groups and users, and the commands that wait
+//! while a long walk is under way.
+//!
+//! Only lists of slots are here; the connections themselves are the shard's.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::command::Command;
+use crate::id::Slot;
+use crate::member_list::MemberList;
+use crate::settings::HubSettings;
+
+/// A hub's place in its shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HubIndex(pub u32);
+
+/// A group's place in its hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct GroupIndex(pub u32);
+
+/// One membership of a connection: the group, and the connection's index in its list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Membership {
+    /// The group.
+    pub group: GroupIndex,
+    /// Where in the group's list.
+    pub index: u32,
+}
+
+/// One of a hub's lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum List {
+    /// Every connection.
+    All,
+    /// The members of a group.
+    Group(GroupIndex),
+    /// The connections of a user.
+    User(Arc<str>),
+}
+
+/// A command whose walk over a list was cut by the tick's budget.
+#[derive(Debug)]
+pub struct Walk {
+    /// The command.
+    pub command: Command,
+    /// The list that it walks, pinned.
+    pub list: List,
+    /// The next place to visit.
+    pub next: usize,
+    /// Where the list ended when the walk began.
+    pub end: usize,
+    /// Connections that the command was applied to so far.
+    pub applied: usize,
+}
+
+#[derive(Debug)]
+struct Group {
+    name: Arc<str>,
+    members: MemberList,
+}
+
+/// A hub of one shard. It exists while it has a connection.
+#[derive(Debug)]
+pub struct Hub {
+    /// The lower-case name.
+    pub name: Arc<str>,
+    /// The settings when the hub came to life here.
+    pub settings: Arc<HubSettings>,
+    /// Commands that wait for the walk, in order.
+    pub backlog: VecDeque<Command>,
+    /// The walk under way.
+    pub walk: Option<Walk>,
+    all: MemberList,
+    users: HashMap<Arc<str>, MemberList>,
+    group_index: HashMap<Arc<str>, GroupIndex>,
+    groups: Vec<Option<Group>>,
+    free_groups: Vec<GroupIndex>,
+}
+
+/// Whether a change brought the first or took the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// The list had nobody before, or has nobody now.
+    Edge,
+    /// There are others.
+    Inner,
+}
+
+/// What [`Hub::enter`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// The connection's index among all.
+    pub all_index: u32,
+    /// Its index among its user's.
+    pub user_index: u32,
+    /// Whether it is the hub's first.
+    pub first_of_hub: bool,
+    /// Whether it is its user's first.
+    pub first_of_user: bool,
+}
+
+impl Hub {
+    /// A hub without connections.
+    #[must_use]
+    pub fn new(name: Arc<str>, settings: Arc<HubSettings>) -> Self {
+        Self {
+            name,
+            settings,
+            backlog: VecDeque::new(),
+            walk: None,
+            all: MemberList::default(),
+            users: HashMap::new(),
+            group_index: HashMap::new(),
+            groups: Vec::new(),
+            free_groups: Vec::new(),
+        }
+    }
+
+    /// Whether commands have to wait for their turn.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.walk.is_some() || !self.backlog.is_empty()
+    }
+
+    /// Whether nobody is here and nothing is left to do.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.all.is_empty() && !self.is_busy()
+    }
+
+    /// Groups with a member.
+    #[must_use]
+    pub fn group_count(&self) -> usize {
+        self.group_index.len()
+    }
+
+    /// The list that a name stands for, if anybody is in it.
+    #[must_use]
+    pub fn members(&self, list: &List) -> Option<&MemberList> {
+        match list {
+            List::All => Some(&self.all),
+            List::Group(group) => self.groups.get(group.0 as usize)?.as_ref().map(|group| &group.members),
+            List::User(user) => self.users.get(user),
+        }
+    }
+
+    fn members_mut(&mut self, list: &List) -> Option<&mut MemberList> {
+        match list {
+            List::All => Some(&mut self.all),
+            List::Group(group) => self.groups.get_mut(group.0 as usize)?.as_mut().map(|group| &mut group.members),
+            List::User(user) => self.users.get_mut(user),
+        }
+    }
+
+    /// The group called `name`, if it has a member here.
+    #[must_use]
+    pub fn group(&self, name: &str) -> Option<GroupIndex> {
+        self.group_index.get(name).copied()
+    }
+
+    /// The name of a group.
+    #[must_use]
+    pub fn group_name(&self, group: GroupIndex) -> Option<&Arc<str>> {
+        self.groups.get(group.0 as usize)?.as_ref().map(|group| &group.name)
+    }
+
+    /// Adds a connection.
+    pub fn enter(&mut self, slot: Slot, user: Option<&Arc<str>>) -> Entry {
+        let first_of_hub = self.all.is_empty();
+        let all_index = self.all.push(slot);
+        let (first_of_user, user_index) = match user {
+            Some(user) => {
+                let list = self.users.entry(Arc::clone(user)).or_default();
+                (list.is_empty(), list.push(slot))
+            }
+            None => (false, 0),
+        };
+        Entry { all_index, user_index, first_of_hub, first_of_user }
+    }
+
+    /// Removes a connection from the list of all; `moved` learns who took its index.
+    pub fn leave_all(&mut self, index: u32, moved: impl FnOnce(Slot)) -> Change {
+        if let Some(slot) = self.all.remove(index) {
+            moved(slot);
+        }
+        if self.all.is_empty() { Change::Edge } else { Change::Inner }
+    }
+
+    /// Removes a connection from its user's list; `moved` learns who took its index.
+    pub fn leave_user(&mut self, user: &Arc<str>, index: u32, moved: impl FnOnce(Slot)) -> Change {
+        let Some(list) = self.users.get_mut(user) else { return Change::Inner };
+        if let Some(slot) = list.remove(index) {
+            moved(slot);
+        }
+        if !list.is_empty() {
+            return Change::Inner;
+        }
+        if !list.is_pinned() {
+            self.users.remove(user);
+            self.shrink_users();
+        }
+        Change::Edge
+    }
+
+    /// Adds a connection to a group, which comes to life with its first member. The membership's
+    /// name is shared by all.
+    pub fn join(&mut self, slot: Slot, name: &str) -> (Membership, Change) {
+        let group = match self.group_index.get(name) {
+            Some(group) => *group,
+            None => self.create_group(name.into()),
+        };
+        let Some(Some(entry)) = self.groups.get_mut(group.0 as usize) else {
+            debug_assert!(false, "a listed group exists");
+            return (Membership { group, index: 0 }, Change::Inner);
+        };
+        let change = if entry.members.is_empty() { Change::Edge } else { Change::Inner };
+        (Membership { group, index: entry.members.push(slot) }, change)
+    }
+
+    /// Ends a membership; `moved` learns who took its index. With the last member the group ends.
+    pub fn leave(&mut self, membership: Membership, moved: impl FnOnce(Slot)) -> Change {
+        let Some(Some(group)) = self.groups.get_mut(membership.group.0 as usize) else { return Change::Inner };
+        if let Some(slot) = group.members.remove(membership.index) {
+            moved(slot);
+        }
+        if !group.members.is_empty() {
+            return Change::Inner;
+        }
+        if !group.members.is_pinned() {
+            self.end_group(membership.group);
+        }
+        Change::Edge
+    }
+
+    /// Pins a list for a walk. Returns how many places there are to visit.
+    pub fn pin(&mut self, list: &List) -> usize {
+        let Some(members) = self.members_mut(list) else { return 0 };
+        members.pin();
+        members.places()
+    }
+
+    /// Ends a walk's hold on a list; `moved` learns every member with a new index.
+    pub fn unpin(&mut self, list: &List, moved: impl FnMut(Slot, u32)) {
+        let Some(members) = self.members_mut(list) else { return };
+        members.unpin(moved);
+        if !members.is_empty() {
+            return;
+        }
+        match list {
+            List::All => {}
+            List::Group(group) => self.end_group(*group),
+            List::User(user) => {
+                self.users.remove(user);
+                self.shrink_users();
+            }
+        }
+    }
+
+    fn create_group(&mut self, name: Arc<str>) -> GroupIndex {
+        let entry = Group { name: Arc::clone(&name), members: MemberList::default() };
+        let group = match self.free_groups.pop() {
+            Some(group) => {
+                self.groups[group.0 as usize] = Some(entry);
+                group
+            }
+            None => {
+                self.groups.push(Some(entry));
+                GroupIndex(u32::try_from(self.groups.len() - 1).unwrap_or(u32::MAX))
+            }
+        };
+        self.group_index.insert(name, group);
+        group
+    }
+
+    fn end_group(&mut self, group: GroupIndex) {
+        if let Some(ended) = self.groups.get_mut(group.0 as usize).and_then(Option::take) {
+            self.group_index.remove(&ended.name);
+            self.free_groups.push(group);
+            if self.group_index.capacity() > 64 && self.group_index.len() * 8 < self.group_index.capacity() {
+                self.group_index.shrink_to(self.group_index.len() * 2);
+            }
+        }
+    }
+
+    fn shrink_users(&mut self) {
+        if self.users.capacity() > 64 && self.users.len() * 8 < self.users.capacity() {
+            self.users.shrink_to(self.users.len() * 2);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! One published message, its payload, and its encodings, each made at most once per node.
+//!
+//! What differs between receivers that share an encoding does not exist yet; when sequence ids
+//! come they are a short head in front of the shared frame.
+
+use std::sync::{Arc, OnceLock};
+
+use hubwire_proto::message::DataType;
+use hubwire_proto::{json, simple, ws};
+
+use crate::memory::{Charge, NodeMemory};
+
+/// The ways a delivery can look on the wire. A connection's encoding is fixed for its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// The bare payload in a text or binary message.
+    Simple,
+    /// The envelope of `json.webpubsub.azure.v1`.
+    Json,
+}
+
+impl Encoding {
+    /// How many encodings there are.
+    pub const COUNT: usize = 2;
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// Where a publication comes from, as its receivers are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// The application server, or an event handler's reply.
+    Server,
+    /// A group, published by a client or over REST.
+    Group {
+        /// The group.
+        group: Arc<str>,
+        /// The publishing client's user, if a client with a user published it.
+        from_user: Option<Arc<str>>,
+    },
+}
+
+/// Complete WebSocket frames, shared by every connection that they are queued on.
+#[derive(Debug, Clone)]
+pub struct Frame(Arc<FrameBytes>);
+
+#[derive(Debug)]
+struct FrameBytes {
+    bytes: Box<[u8]>,
+    _charge: Charge,
+}
+
+impl Frame {
+    fn new(bytes: Vec<u8>, memory: &Arc<NodeMemory>) -> Self {
+        let charge = memory.guard(bytes.len());
+        Self(Arc::new(FrameBytes { bytes: bytes.into_boxed_slice(), _charge: charge }))
+    }
+
+    /// The bytes to put on the wire.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0.bytes
+    }
+}
+
+/// One message on its way to any number of connections.
+#[derive(Debug)]
+pub struct Publication {
+    origin: Origin,
+    data_type: DataType,
+    payload: Box<[u8]>,
+    memory: Arc<NodeMemory>,
+    _charge: Charge,
+    frames: [OnceLock<Frame>; Encoding::COUNT],
+}
+
+impl Publication {
+    /// A publication of `payload`, charged to `memory` while it lives.
+    #[must_use]
+    pub fn new(origin: Origin, data_type: DataType, payload: Box<[u8]>, memory: &Arc<NodeMemory>) -> Arc<Self> {
+        let charge = memory.guard(payload.len());
+        Arc::new(Self {
+            origin,
+            data_type,
+            payload,
+            memory: Arc::clone(memory),
+            _charge: charge,
+            frames: [const { OnceLock::new() }; Encoding::COUNT],
+        })
+    }
+
+    /// The frames that carry this publication in `encoding`, encoded on first use.
+    #[must_use]
+    pub fn frame(&self, encoding: Encoding) -> &Frame {
+        self.frames[encoding.index()].get_or_init(|| Frame::new(self.encode(encoding), &self.memory))
+    }
+
+    fn encode(&self, encoding: Encoding) -> Vec<u8> {
+        match encoding {
+            Encoding::Simple => {
+                let mut frames = Vec::with_capacity(ws::encoded_len(self.payload.len()));
+                ws::encode_message(simple::message_kind(self.data_type), &self.payload, &mut frames);
+                frames
+            }
+            Encoding::Json => {
+                let mut envelope = Vec::with_capacity(self.payload.len() + 128);
+                match &self.origin {
+                    Origin::Server => json::server_message(&mut envelope, self.data_type, &self.payload),
+                    Origin::Group { group, from_user } => {
+                        json::group_message(&mut envelope, group, self.data_type, &self.payload, from_user.as_deref());
+                    }
+                }
+                let mut frames = Vec::with_capacity(ws::encoded_len(envelope.len()));
+                ws::encode_message(ws::MessageKind::Text, &envelope, &mut frames);
+                frames
+            }
+        }
+    }
+}

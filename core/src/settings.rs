@@ -1,0 +1,110 @@
+//! What an operator can set, as the engine needs it. Parsing and defaults of the configuration
+//! file live in the server.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::handler::EventHandler;
+
+/// Bounds of a node. Every one names its configuration key under `[limits]`.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// `message_bytes`: the largest message of a client, all fragments together.
+    pub message_bytes: usize,
+    /// `outbound_queue_messages`: messages that may wait after a write before a client is slow.
+    pub outbound_queue_messages: usize,
+    /// `outbound_queue_bytes`: bytes that may wait after a write before a client is slow.
+    pub outbound_queue_bytes: usize,
+    /// `parked_input_bytes`: input held for a parked session before reading stops.
+    pub parked_input_bytes: usize,
+    /// `groups_per_connection`: groups that one connection may be in.
+    pub groups_per_connection: usize,
+    /// `node_queued_bytes`: bytes that all queues of the node may hold together.
+    pub node_queued_bytes: u64,
+    /// `connections`: connections that the node accepts.
+    pub connections: usize,
+    /// `inbox_commands`: commands that may wait for one shard.
+    pub inbox_commands: usize,
+    /// `pending_asks`: questions of the front door that may be open at once.
+    pub pending_asks: usize,
+    /// `close_timeout_seconds`, in milliseconds: how long a closing handshake may take.
+    pub close_timeout_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes: 1 << 20,
+            outbound_queue_messages: 1000,
+            outbound_queue_bytes: 16 << 20,
+            parked_input_bytes: 64 << 10,
+            groups_per_connection: 1000,
+            node_queued_bytes: 1 << 30,
+            connections: 100_000,
+            inbox_commands: 4096,
+            pending_asks: 10_000,
+            close_timeout_ms: 5000,
+        }
+    }
+}
+
+/// How much of each kind of work one tick does before the others get their turn.
+#[derive(Debug, Clone)]
+pub struct TickBudget {
+    /// Connections taken from the front door.
+    pub attachments: usize,
+    /// Commands taken from the inbox.
+    pub commands: usize,
+    /// Group, user and hub members visited.
+    pub members: usize,
+    /// Sockets read from, once each.
+    pub reads: usize,
+    /// Sockets written to.
+    pub flushes: usize,
+}
+
+impl Default for TickBudget {
+    fn default() -> Self {
+        Self { attachments: 64, commands: 1024, members: 16_384, reads: 256, flushes: 2048 }
+    }
+}
+
+/// Settings of one hub.
+#[derive(Debug, Clone)]
+pub struct HubSettings {
+    /// Whether a client without a token may connect (`anonymous_connect_policy = "allow"`).
+    pub allow_anonymous: bool,
+    /// `web_socket_keep_alive_interval_in_seconds`, in milliseconds.
+    pub keep_alive_interval_ms: u64,
+    /// Ordered; the first match takes an event.
+    pub event_handlers: Vec<EventHandler>,
+}
+
+impl Default for HubSettings {
+    fn default() -> Self {
+        Self { allow_anonymous: false, keep_alive_interval_ms: 20_000, event_handlers: Vec::new() }
+    }
+}
+
+/// Settings of every hub: those named by the operator, and those of all others.
+#[derive(Debug, Clone, Default)]
+pub struct HubTable {
+    defaults: Arc<HubSettings>,
+    named: HashMap<String, Arc<HubSettings>>,
+}
+
+impl HubTable {
+    /// A table from the defaults and the hubs with settings of their own, by lower-case name.
+    #[must_use]
+    pub fn new(defaults: HubSettings, named: impl IntoIterator<Item = (String, HubSettings)>) -> Self {
+        let named = named.into_iter().map(|(name, settings)| (name, Arc::new(settings))).collect();
+        Self { defaults: Arc::new(defaults), named }
+    }
+
+    /// The settings of `hub`, a lower-case hub name.
+    #[must_use]
+    pub fn of(&self, hub: &str) -> &Arc<HubSettings> {
+        self.named.get(hub).unwrap_or(&self.defaults)
+    }
+}

@@ -1,0 +1,366 @@
+//! A shard: the connections that one thread owns, and the tick that moves everything.
+//!
+//! A tick takes new connections, drains the inbox, goes on with cut walks, reads transports,
+//! fires timers, hands work to other shards and flushes, each within a budget, so that no large
+//! message, group or list starves the rest. Waiting for readiness and time is its caller's
+//! business: the caller reports them with [`Shard::ready`] and the `now` of [`Shard::tick`].
+
+mod apply;
+mod connection;
+mod input;
+mod lifecycle;
+mod output;
+mod request;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hashbrown::HashMap;
+use hubwire_proto::role::Permissions;
+
+use crate::Millis;
+use crate::handler::Upstream;
+use crate::hub::{Hub, HubIndex};
+use crate::id::{ConnectionId, ShardId, Slot};
+use crate::inbox::{Inbox, Mail, Permit};
+use crate::metrics::ShardNumbers;
+use crate::node::{Node, Seat};
+use crate::outbox::OutboxPool;
+use crate::session::Protocol;
+use crate::settings::TickBudget;
+use crate::slab::Slab;
+use crate::transport::Transport;
+use crate::wheel::{Timer, Wheel};
+
+use connection::Connection;
+
+/// Bytes that one read may bring.
+const SCRATCH_BYTES: usize = 64 * 1024;
+/// Bytes of small frames that are joined into one write.
+const CORK_BYTES: usize = 64 * 1024;
+/// How often sessions that wait for memory are tried again, in milliseconds.
+const MEMORY_RETRY_MS: u64 = 10;
+
+/// A connection on its way from the front door to its shard.
+#[derive(Debug)]
+pub struct Attachment<T> {
+    /// Its place, reserved before.
+    pub seat: Seat,
+    /// The upgraded transport.
+    pub transport: T,
+    /// Bytes that the front door already read behind the upgrade request.
+    pub unread: Vec<u8>,
+    /// The lower-case hub name.
+    pub hub: Arc<str>,
+    /// The user, if there is one.
+    pub user: Option<Arc<str>>,
+    /// The protocol that was agreed on.
+    pub protocol: Protocol,
+    /// What the connection may do.
+    pub permissions: Permissions,
+    /// Groups to join at once, no permission needed. At most `groups_per_connection` count.
+    pub groups: Vec<Arc<str>>,
+}
+
+/// The front door's end of a shard: where new connections are put. As many wait as have seats.
+#[derive(Debug)]
+pub struct Doorway<T> {
+    waiting: Mutex<VecDeque<Attachment<T>>>,
+    inbox: Arc<Inbox>,
+}
+
+impl<T> Doorway<T> {
+    /// Hands a connection over to the shard that its seat names.
+    pub fn hand_over(&self, attachment: Attachment<T>) {
+        self.lock().push_back(attachment);
+        self.inbox.wake();
+    }
+
+    fn take(&self) -> Option<Attachment<T>> {
+        self.lock().pop_front()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Attachment<T>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Names a transport in readiness reports: its slot, and which connection of that slot it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransportKey {
+    /// The slot.
+    pub slot: Slot,
+    /// The connection's number on its shard.
+    pub birth: u32,
+}
+
+/// What a transport is ready for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Readiness {
+    /// There may be something to read.
+    pub readable: bool,
+    /// There may be room to write.
+    pub writable: bool,
+    /// The peer will send no more, or the transport broke.
+    pub hung_up: bool,
+}
+
+/// When a shard wants its next tick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextTick {
+    /// At once: a budget cut work short.
+    Now,
+    /// At this time, or when something becomes ready or the inbox's waker is woken.
+    At(Millis),
+    /// When something becomes ready or the inbox's waker is woken.
+    WhenWoken,
+}
+
+/// A shard. See the module's documentation.
+pub struct Shard<T: Transport> {
+    id: ShardId,
+    node: Arc<Node>,
+    budget: TickBudget,
+    registry: T::Registry,
+    upstream: Box<dyn Upstream>,
+    doorway: Arc<Doorway<T>>,
+
+    connections: Slab<Connection<T>>,
+    births: u32,
+    hubs: Vec<Option<Hub>>,
+    hub_index: HashMap<Arc<str>, HubIndex>,
+    free_hubs: Vec<HubIndex>,
+    wheel: Wheel,
+    pool: OutboxPool,
+
+    /// Links with something to read.
+    readable: VecDeque<TransportKey>,
+    /// Links with something to write.
+    dirty: VecDeque<TransportKey>,
+    /// Sessions that wait for room, for their hub's turn or for memory.
+    retrying: VecDeque<TransportKey>,
+    /// Hubs with a walk or a backlog, each once.
+    busy_hubs: VecDeque<HubIndex>,
+    /// Work for other shards, sent at the end of the tick.
+    hand_off: Vec<Vec<(Permit, Mail)>>,
+    /// Mail taken from the inbox and not dealt with.
+    mail: VecDeque<Mail>,
+
+    /// Whether there are other shards that need to know whom this one has.
+    keeps_interest: bool,
+    /// Members that may still be visited in this tick.
+    members_left: usize,
+    scratch: Box<[u8]>,
+    cork: Box<[u8]>,
+    /// Where messages are built before they are framed.
+    envelope: Vec<u8>,
+    due: Vec<Timer>,
+    numbers: ShardNumbers,
+    now: Millis,
+    shutting_down: bool,
+    memory_retry_at: Option<Millis>,
+}
+
+impl<T: Transport> fmt::Debug for Shard<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shard")
+            .field("id", &self.id)
+            .field("connections", &self.connections.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: Transport> Shard<T> {
+    /// The shard `id` of `node`, without connections. `registry` is handed to each transport as
+    /// it is attached.
+    #[must_use]
+    pub fn new(
+        id: ShardId,
+        node: Arc<Node>,
+        registry: T::Registry,
+        upstream: Box<dyn Upstream>,
+        doorway: Arc<Doorway<T>>,
+        budget: TickBudget,
+    ) -> Self {
+        let shards = node.shards().len();
+        Self {
+            id,
+            node,
+            budget,
+            registry,
+            upstream,
+            doorway,
+            connections: Slab::default(),
+            births: 0,
+            hubs: Vec::new(),
+            hub_index: HashMap::new(),
+            free_hubs: Vec::new(),
+            wheel: Wheel::default(),
+            pool: OutboxPool::default(),
+            readable: VecDeque::new(),
+            dirty: VecDeque::new(),
+            retrying: VecDeque::new(),
+            busy_hubs: VecDeque::new(),
+            hand_off: (0..shards).map(|_| Vec::new()).collect(),
+            mail: VecDeque::new(),
+            keeps_interest: shards > 1,
+            members_left: 0,
+            scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+            cork: vec![0; CORK_BYTES].into_boxed_slice(),
+            envelope: Vec::new(),
+            due: Vec::new(),
+            numbers: ShardNumbers::default(),
+            now: Millis::default(),
+            shutting_down: false,
+            memory_retry_at: None,
+        }
+    }
+
+    /// The way in for the connections of shard `id` of `node`.
+    #[must_use]
+    pub fn doorway(node: &Node, id: ShardId) -> Arc<Doorway<T>> {
+        Arc::new(Doorway { waiting: Mutex::default(), inbox: Arc::clone(node.inbox(id)) })
+    }
+
+    /// Connections of this shard, those whose closing handshake is under way included.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Whether the shard was shut down and its last connection is gone: it needs no more ticks.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.shutting_down && self.connections.is_empty() && self.doorway.is_empty()
+    }
+
+    /// Reports that a transport is ready. A report for a connection that has gone is ignored.
+    pub fn ready(&mut self, key: TransportKey, readiness: Readiness) {
+        let Some(connection) = self.connections.get_mut(key.slot).filter(|found| found.birth == key.birth) else {
+            return;
+        };
+        let flags = &mut connection.link.flags;
+        flags.hung_up |= readiness.hung_up;
+        if readiness.writable && flags.blocked {
+            flags.blocked = false;
+            if !flags.dirty {
+                flags.dirty = true;
+                self.dirty.push_back(key);
+            }
+        }
+        if (readiness.readable || readiness.hung_up) && !flags.readable {
+            flags.readable = true;
+            self.readable.push_back(key);
+        }
+    }
+
+    /// Does a bounded amount of all the work there is.
+    pub fn tick(&mut self, now: Millis) -> NextTick {
+        self.now = now;
+        self.members_left = self.budget.members;
+        self.take_attachments();
+        self.drain_inbox();
+        self.continue_walks();
+        self.retry_sessions();
+        self.read_transports();
+        self.fire_timers();
+        self.hand_off();
+        self.flush();
+        self.relieve_memory();
+        self.publish_numbers();
+        self.next_tick()
+    }
+
+    fn next_tick(&self) -> NextTick {
+        let unfinished = !self.readable.is_empty()
+            || !self.dirty.is_empty()
+            || !self.busy_hubs.is_empty()
+            || !self.mail.is_empty()
+            || !self.node.inbox(self.id).is_empty()
+            || !self.doorway.is_empty();
+        if unfinished {
+            return NextTick::Now;
+        }
+        match (self.wheel.next_due(), self.memory_retry_at) {
+            (Some(timer), Some(retry)) => NextTick::At(timer.min(retry)),
+            (Some(at), None) | (None, Some(at)) => NextTick::At(at),
+            (None, None) => NextTick::WhenWoken,
+        }
+    }
+
+    fn drain_inbox(&mut self) {
+        // While a busy hub's backlog is long, the inbox is where its commands wait, so that the
+        // bound of the inbox holds for them too.
+        if self.backlog_is_full() {
+            return;
+        }
+        let inbox = Arc::clone(self.node.inbox(self.id));
+        let mut mail = std::mem::take(&mut self.mail);
+        let room = self.budget.commands.saturating_sub(mail.len());
+        inbox.take(room, &mut mail);
+        let mut processed = 0;
+        while let Some(next) = mail.pop_front() {
+            processed += 1;
+            self.numbers.commands += 1;
+            match next {
+                Mail::Command(command) => self.receive_command(command),
+                Mail::Answer(answer) => self.receive_answer(*answer),
+                Mail::ShutDown => self.shut_down(),
+            }
+            if self.backlog_is_full() {
+                break;
+            }
+        }
+        self.mail = mail;
+        let freed = inbox.processed(processed);
+        self.node.wake(freed);
+    }
+
+    fn backlog_is_full(&self) -> bool {
+        let waiting = |index: &HubIndex| self.hub(*index).map_or(0, |hub| hub.backlog.len());
+        !self.busy_hubs.is_empty()
+            && self.busy_hubs.iter().map(waiting).sum::<usize>() >= self.node.limits().inbox_commands
+    }
+
+    fn hand_off(&mut self) {
+        for (shard, mails) in (0u8..).zip(&mut self.hand_off) {
+            if !mails.is_empty() {
+                self.node.inbox(ShardId(shard)).send_batch(mails);
+            }
+        }
+    }
+
+    fn publish_numbers(&mut self) {
+        self.numbers.connections = self.connections.len() as u64;
+        self.node.metrics(self.id).publish(&self.numbers);
+    }
+
+    fn hub(&self, index: HubIndex) -> Option<&Hub> {
+        self.hubs.get(index.0 as usize)?.as_ref()
+    }
+
+    fn hub_mut(&mut self, index: HubIndex) -> Option<&mut Hub> {
+        self.hubs.get_mut(index.0 as usize)?.as_mut()
+    }
+
+    /// The slot of a connection that has not ended.
+    fn find(&self, id: &ConnectionId) -> Option<Slot> {
+        let slot = id.slot();
+        let connection = self.connections.get(slot)?;
+        (connection.seat.connection() == *id && connection.session.is_some()).then_some(slot)
+    }
+
+    /// The slot of a reported transport, if it is still that connection's.
+    fn still(&self, key: TransportKey) -> Option<Slot> {
+        self.connections.get(key.slot).filter(|found| found.birth == key.birth).map(|_| key.slot)
+    }
+
+    fn key(&self, slot: Slot) -> Option<TransportKey> {
+        Some(TransportKey { slot, birth: self.connections.get(slot)?.birth })
+    }
+}

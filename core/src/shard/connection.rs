@@ -1,0 +1,72 @@
+//! A connection of a shard: its seat, its session while it has rights, its link while it has a
+//! transport.
+
+use hubwire_proto::ws::Decoder;
+
+use crate::Millis;
+use crate::hub::{HubIndex, Membership};
+use crate::node::Seat;
+use crate::outbox::Outbox;
+use crate::publication::Encoding;
+use crate::session::Session;
+
+/// What is left of a connection between its first and its last byte.
+#[derive(Debug)]
+pub(super) struct Connection<T> {
+    pub(super) seat: Seat,
+    /// Counts the connections of the shard, so that a late timer or readiness report for an
+    /// earlier one in the same slot is recognised.
+    pub(super) birth: u32,
+    pub(super) hub: HubIndex,
+    /// Until the connection ends for the engine: it is a member of nothing afterwards.
+    pub(super) session: Option<Session>,
+    pub(super) encoding: Encoding,
+    pub(super) all_index: u32,
+    pub(super) user_index: u32,
+    pub(super) memberships: Vec<Membership>,
+    pub(super) link: Link<T>,
+}
+
+/// What dies with the transport: unfinished input, unwritten output.
+#[derive(Debug)]
+pub(super) struct Link<T> {
+    pub(super) transport: T,
+    pub(super) decoder: Decoder,
+    pub(super) outbox: Outbox,
+    pub(super) heard_at: Millis,
+    /// Bytes of unfinished or held input charged to the node's memory.
+    pub(super) charged_input: usize,
+    pub(super) phase: Phase,
+    pub(super) flags: Flags,
+}
+
+/// How far the closing handshake is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Both sides talk.
+    Open,
+    /// Our close frame is queued or written; the client's answer is awaited, data is ignored.
+    AwaitingClose,
+    /// Everything ends once the outbox is written: the client has closed.
+    Finishing,
+    /// Our close frame is queued or written; whatever the client still sends is read and thrown
+    /// away, so that the frame reaches it.
+    Draining,
+}
+
+/// In which of the shard's work lists a link is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Flags {
+    /// In the list of links to write to.
+    pub(super) dirty: bool,
+    /// The transport took nothing more; it will report when it does.
+    pub(super) blocked: bool,
+    /// In the list of links to read from.
+    pub(super) readable: bool,
+    /// Reading stopped because the parked session holds enough.
+    pub(super) paused: bool,
+    /// The peer was reported to have hung up; what it sent before may be unread.
+    pub(super) hung_up: bool,
+    /// In the list of sessions to try again.
+    pub(super) retrying: bool,
+}

@@ -1,0 +1,165 @@
+//! What clients send: bytes to frames to messages, and what waits while a session is parked.
+//!
+//! The bytes lie in the shard's one scratch buffer; nothing borrowed from it outlives the call
+//! that filled it.
+
+use hubwire_proto::json::{self, Malformed};
+use hubwire_proto::message::ClientMessage;
+use hubwire_proto::ws::{self, CloseCode, DecoderLimits, Event, MessageKind};
+
+use super::connection::Phase;
+use super::{Shard, TransportKey};
+use crate::id::Slot;
+use crate::session::{Held, Protocol};
+use crate::transport::{Read, Transport};
+
+impl<T: Transport> Shard<T> {
+    /// Reads each transport that has something to read, at most once.
+    pub(super) fn read_transports(&mut self) {
+        for _ in 0..self.readable.len().min(self.budget.reads) {
+            let Some(key) = self.readable.pop_front() else { return };
+            if let Some(slot) = self.still(key) {
+                self.read(slot);
+            }
+        }
+    }
+
+    fn read(&mut self, slot: Slot) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let link = &mut connection.link;
+        link.flags.readable = false;
+        if link.flags.paused {
+            // What came before the peer hung up is lost with it: nobody is left to answer.
+            if link.flags.hung_up {
+                self.drop_connection(slot);
+            }
+            return;
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        match link.transport.read(&mut scratch) {
+            Read::Bytes(count) => {
+                link.heard_at = self.now;
+                // A stream that gave less than was asked for is empty; only the end is left.
+                let more = count == scratch.len() || link.flags.hung_up;
+                let discard = link.phase == Phase::Draining;
+                self.numbers.bytes_received += count as u64;
+                if more {
+                    self.mark_readable(slot);
+                }
+                if !discard {
+                    self.feed(slot, &mut scratch[..count]);
+                }
+            }
+            Read::WouldBlock => {}
+            Read::Ended | Read::Failed => self.drop_connection(slot),
+        }
+        self.scratch = scratch;
+    }
+
+    pub(super) fn mark_readable(&mut self, slot: Slot) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        if !connection.link.flags.readable {
+            connection.link.flags.readable = true;
+            self.readable.push_back(TransportKey { slot, birth: connection.birth });
+        }
+    }
+
+    /// Decodes `input` and handles every message in it.
+    pub(super) fn feed(&mut self, slot: Slot, input: &mut [u8]) {
+        let limits = DecoderLimits { max_message_bytes: self.node.limits().message_bytes };
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        // Taken out, so that an event can borrow from it while the shard acts on the event.
+        let mut decoder = std::mem::take(&mut connection.link.decoder);
+        let mut at = 0;
+        loop {
+            match decoder.step(&mut input[at..], &limits) {
+                Ok(step) => {
+                    at += step.consumed;
+                    let Some(event) = step.event else { break };
+                    self.handle_event(slot, event);
+                }
+                Err(error) => {
+                    self.fail(slot, error.close_code(), &error.to_string(), None);
+                    break;
+                }
+            }
+        }
+        decoder.release();
+        if let Some(connection) = self.connections.get_mut(slot) {
+            connection.link.decoder = decoder;
+            self.recharge_input(slot);
+        }
+    }
+
+    fn handle_event(&mut self, slot: Slot, event: Event<'_>) {
+        let Some(connection) = self.connections.get(slot) else { return };
+        match event {
+            Event::Close(frame) => self.client_closed(slot, frame.map(|frame| frame.code)),
+            Event::Pong(_) => {}
+            _ if connection.link.phase != Phase::Open => {}
+            Event::Ping(payload) => self.queue_frames(slot, |out| ws::encode_pong(payload, out)),
+            Event::Text(text) => self.receive_message(slot, MessageKind::Text, text.as_bytes()),
+            Event::Binary(bytes) => self.receive_message(slot, MessageKind::Binary, bytes),
+        }
+    }
+
+    /// Handles a message now, or holds it if the session waits.
+    fn receive_message(&mut self, slot: Slot, kind: MessageKind, payload: &[u8]) {
+        self.numbers.messages_received += 1;
+        let limit = self.node.limits().parked_input_bytes;
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let Some(session) = &mut connection.session else { return };
+        let is_json = session.protocol == Protocol::Json;
+        let Some(parked) = session.parked_mut() else {
+            return self.handle_message(slot, kind, payload);
+        };
+        // A ping is answered whatever the session waits for.
+        if is_json && matches!(json::decode_bytes(payload), Ok(ClientMessage::Ping)) {
+            return self.queue_json(slot, json::pong);
+        }
+        parked.held_bytes += payload.len();
+        parked.held.push_back(Held { kind, payload: payload.into() });
+        if parked.held_bytes >= limit && !connection.link.flags.paused {
+            connection.link.flags.paused = true;
+            self.numbers.reading_paused += 1;
+        }
+    }
+
+    /// Handles a message of a session that does not wait.
+    pub(super) fn handle_message(&mut self, slot: Slot, kind: MessageKind, payload: &[u8]) {
+        let Some(session) = self.connections.get(slot).and_then(|connection| connection.session.as_ref()) else {
+            return;
+        };
+        match &session.protocol {
+            Protocol::Json => match json::decode_bytes(payload) {
+                Ok(message) => self.handle_request(slot, message),
+                Err(malformed) => {
+                    let (code, reason) = (CloseCode::INVALID_PAYLOAD, Malformed::CLOSE_REASON);
+                    self.fail(slot, code, reason, Some(&malformed.to_string()));
+                }
+            },
+            Protocol::Simple(mode) => {
+                // The mode's group name is borrowed by the message, so the mode is cloned; it is
+                // one small allocation for simple publishers and none for the others.
+                let mode = mode.clone();
+                self.handle_request(slot, mode.decode(kind, payload));
+            }
+        }
+    }
+
+    /// Brings the node's account of this connection's unfinished and held input up to date.
+    pub(super) fn recharge_input(&mut self, slot: Slot) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let parked = connection.session.as_ref().and_then(|session| session.parked());
+        let held = parked.map_or(0, |parked| parked.held_bytes);
+        let link = &mut connection.link;
+        let owed = link.decoder.buffered_bytes() + held;
+        let memory = self.node.memory();
+        if owed > link.charged_input {
+            memory.charge(owed - link.charged_input);
+        } else {
+            memory.release(link.charged_input - owed);
+        }
+        link.charged_input = owed;
+    }
+}

@@ -1,0 +1,312 @@
+//! How connections begin and end, and the timers in between.
+
+use std::sync::Arc;
+
+use hubwire_proto::ws::{self, CloseCode, Decoder};
+use hubwire_proto::json;
+
+use super::connection::{Connection, Flags, Link, Phase};
+use super::{Attachment, Shard, TransportKey};
+use crate::hub::{Change, Hub, HubIndex};
+use crate::id::Slot;
+use crate::interest::Kind;
+use crate::outbox::Outbox;
+use crate::publication::Encoding;
+use crate::session::Session;
+use crate::transport::Transport;
+use crate::wheel::TimerKind;
+
+/// Keep-alive intervals without a byte after which a peer counts as gone (protocol notes:
+/// keep-alive).
+const SILENT_INTERVALS: u64 = 3;
+
+impl<T: Transport> Shard<T> {
+    pub(super) fn take_attachments(&mut self) {
+        for _ in 0..self.budget.attachments {
+            let Some(attachment) = self.doorway.take() else { return };
+            self.attach(attachment);
+        }
+    }
+
+    fn attach(&mut self, attachment: Attachment<T>) {
+        let Attachment { seat, mut transport, mut unread, hub, user, protocol, permissions, groups } = attachment;
+        let slot = seat.connection().slot();
+        self.births = self.births.wrapping_add(1);
+        let key = TransportKey { slot, birth: self.births };
+        if self.shutting_down || !transport.register(&self.registry, key) {
+            return;
+        }
+        let hub = self.enter_hub(hub, slot, user.as_ref());
+        let encoding = protocol.encoding();
+        let connection = Connection {
+            seat,
+            birth: key.birth,
+            hub: hub.index,
+            session: Some(Session::new(user, protocol, permissions)),
+            encoding,
+            all_index: hub.all_index,
+            user_index: hub.user_index,
+            memberships: Vec::new(),
+            link: Link {
+                transport,
+                decoder: Decoder::default(),
+                outbox: Outbox::default(),
+                heard_at: self.now,
+                charged_input: 0,
+                phase: Phase::Open,
+                flags: Flags::default(),
+            },
+        };
+        self.connections.insert(slot, connection);
+        self.numbers.connections_opened += 1;
+        self.wheel.arm(slot, key.birth, TimerKind::KeepAlive, self.now.plus(hub.keep_alive_interval_ms));
+        for group in groups {
+            // The front door refuses tokens with more groups than a connection may have.
+            let _ = self.join(slot, &group);
+        }
+        self.greet(slot);
+        if !unread.is_empty() {
+            self.feed(slot, &mut unread);
+        }
+    }
+
+    /// The first message on a PubSub connection (protocol notes: `connected`).
+    fn greet(&mut self, slot: Slot) {
+        let Some(connection) = self.connections.get(slot) else { return };
+        let id = connection.seat.connection().text();
+        let user = connection.session.as_ref().and_then(|session| session.user.clone());
+        if connection.encoding == Encoding::Json {
+            self.queue_json(slot, |out| json::connected(out, id.as_str(), user.as_deref(), None));
+        }
+    }
+
+    fn enter_hub(&mut self, name: Arc<str>, slot: Slot, user: Option<&Arc<str>>) -> Entered {
+        let index = match self.hub_index.get(&name) {
+            Some(index) => *index,
+            None => self.create_hub(name),
+        };
+        let (node, id, keeps_interest) = (&self.node, self.id, self.keeps_interest);
+        let Some(Some(hub)) = self.hubs.get_mut(index.0 as usize) else {
+            debug_assert!(false, "a listed hub exists");
+            return Entered { index, all_index: 0, user_index: 0, keep_alive_interval_ms: 0 };
+        };
+        let entry = hub.enter(slot, user);
+        if keeps_interest {
+            if entry.first_of_hub {
+                node.interest().set(Kind::Hub, &hub.name, &"".into(), id);
+            }
+            if let Some(user) = user.filter(|_| entry.first_of_user) {
+                node.interest().set(Kind::User, &hub.name, user, id);
+            }
+        }
+        Entered {
+            index,
+            all_index: entry.all_index,
+            user_index: entry.user_index,
+            keep_alive_interval_ms: hub.settings.keep_alive_interval_ms,
+        }
+    }
+
+    fn create_hub(&mut self, name: Arc<str>) -> HubIndex {
+        let settings = Arc::clone(self.node.hubs().of(&name));
+        let hub = Hub::new(Arc::clone(&name), settings);
+        let index = match self.free_hubs.pop() {
+            Some(index) => {
+                self.hubs[index.0 as usize] = Some(hub);
+                index
+            }
+            None => {
+                self.hubs.push(Some(hub));
+                HubIndex(u32::try_from(self.hubs.len() - 1).unwrap_or(u32::MAX))
+            }
+        };
+        self.hub_index.insert(name, index);
+        index
+    }
+
+    /// Forgets a hub that has nobody and nothing left.
+    pub(super) fn end_hub_if_over(&mut self, index: HubIndex) {
+        if !self.hub(index).is_some_and(Hub::is_over) {
+            return;
+        }
+        if let Some(hub) = self.hubs.get_mut(index.0 as usize).and_then(Option::take) {
+            self.hub_index.remove(&hub.name);
+            self.free_hubs.push(index);
+        }
+    }
+
+    /// Ends a connection for the engine: it is a member of nothing from now on. What is queued
+    /// for its transport may still be written.
+    pub(super) fn end_session(&mut self, slot: Slot) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let Some(session) = connection.session.take() else { return };
+        self.numbers.connections_closed += 1;
+        self.numbers.parked_connections -= u64::from(session.parked().is_some());
+        let (index, all_index, user_index) = (connection.hub, connection.all_index, connection.user_index);
+        self.leave_every_group(slot);
+        self.recharge_input(slot);
+        let Some(Some(hub)) = self.hubs.get_mut(index.0 as usize) else { return };
+        let connections = &mut self.connections;
+        if let Some(user) = &session.user {
+            let change = hub.leave_user(user, user_index, |moved| {
+                if let Some(connection) = connections.get_mut(moved) {
+                    connection.user_index = user_index;
+                }
+            });
+            if change == Change::Edge && self.keeps_interest {
+                self.node.interest().clear(Kind::User, &hub.name, user, self.id);
+            }
+        }
+        let change = hub.leave_all(all_index, |moved| {
+            if let Some(connection) = connections.get_mut(moved) {
+                connection.all_index = all_index;
+            }
+        });
+        if change == Change::Edge && self.keeps_interest {
+            self.node.interest().clear(Kind::Hub, &hub.name, &"".into(), self.id);
+        }
+        self.end_hub_if_over(index);
+    }
+
+    /// Removes what is left of a connection; its transport is closed by being dropped.
+    pub(super) fn drop_connection(&mut self, slot: Slot) {
+        self.end_session(slot);
+        if let Some(mut connection) = self.connections.remove(slot) {
+            let outbox = &mut connection.link.outbox;
+            let private = outbox.private_bytes();
+            self.node.memory().release(private + connection.link.charged_input);
+            outbox.consume(outbox.bytes(), &mut self.pool);
+        }
+    }
+
+    /// Begins the closing handshake: `disconnected` with `message` for PubSub clients, then a
+    /// close frame with `code` and `reason`.
+    pub(super) fn close(&mut self, slot: Slot, code: CloseCode, reason: &str, message: Option<&str>) {
+        self.say_goodbye(slot, code, reason, message);
+        self.end_session(slot);
+        self.await_end(slot, Phase::AwaitingClose);
+    }
+
+    /// Closes a connection that broke the protocol: nothing it sends is looked at any more.
+    pub(super) fn fail(&mut self, slot: Slot, code: CloseCode, reason: &str, message: Option<&str>) {
+        self.numbers.closed_protocol_errors += 1;
+        self.say_goodbye(slot, code, reason, message);
+        self.end_session(slot);
+        self.await_end(slot, Phase::Draining);
+    }
+
+    /// Closes a connection by the wish of the application server (protocol notes: REST close).
+    pub(super) fn close_by_app_server(&mut self, slot: Slot, reason: Option<&str>) {
+        self.numbers.closed_by_app_server += 1;
+        let mut message = String::from("Application server closed the connection.");
+        if let Some(reason) = reason.filter(|reason| !reason.is_empty()) {
+            message.push_str(" Reason: ");
+            message.push_str(reason);
+        }
+        self.close(slot, CloseCode::NORMAL, "", Some(&message));
+    }
+
+    /// The client closed: its close frame is answered, then everything ends.
+    pub(super) fn client_closed(&mut self, slot: Slot, code: Option<CloseCode>) {
+        let Some(connection) = self.connections.get(slot) else { return };
+        match connection.link.phase {
+            Phase::Open => {
+                self.queue_frames(slot, |out| match code {
+                    Some(code) => ws::encode_close(code, "", out),
+                    None => ws::encode_empty_close(out),
+                });
+                self.end_session(slot);
+                self.await_end(slot, Phase::Finishing);
+            }
+            Phase::AwaitingClose | Phase::Finishing | Phase::Draining => self.drop_connection(slot),
+        }
+    }
+
+    /// Ends a client that reads too slowly: its queue goes, one last attempt tells it why.
+    pub(super) fn end_slow_client(&mut self, slot: Slot, message: &str) {
+        if let Some(connection) = self.connections.get_mut(slot) {
+            let freed = connection.link.outbox.drop_unbegun(&mut self.pool);
+            self.node.memory().release(freed);
+        }
+        self.say_goodbye(slot, CloseCode::POLICY_VIOLATION, "", Some(message));
+        if let Some(connection) = self.connections.get_mut(slot) {
+            connection.link.write(&mut self.cork);
+        }
+        self.drop_connection(slot);
+    }
+
+    fn say_goodbye(&mut self, slot: Slot, code: CloseCode, reason: &str, message: Option<&str>) {
+        let Some(connection) = self.connections.get(slot) else { return };
+        if connection.encoding == Encoding::Json
+            && let Some(message) = message
+        {
+            self.queue_json(slot, |out| json::disconnected(out, message));
+        }
+        self.queue_frames(slot, |out| ws::encode_close(code, reason, out));
+    }
+
+    fn await_end(&mut self, slot: Slot, phase: Phase) {
+        let due = self.now.plus(self.node.limits().close_timeout_ms);
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        connection.link.phase = phase;
+        self.wheel.arm(slot, connection.birth, TimerKind::CloseTimeout, due);
+        if connection.link.flags.paused {
+            connection.link.flags.paused = false;
+            self.mark_readable(slot);
+        }
+    }
+
+    pub(super) fn shut_down(&mut self) {
+        self.shutting_down = true;
+        let open: Vec<Slot> =
+            self.connections.iter().filter(|(_, found)| found.link.phase == Phase::Open).map(|(slot, _)| slot).collect();
+        for slot in open {
+            self.close(slot, CloseCode::GOING_AWAY, "", Some("The server is shutting down."));
+        }
+    }
+
+    pub(super) fn fire_timers(&mut self) {
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.fire(self.now, &mut due);
+        for timer in due.drain(..) {
+            let Some(slot) = self.still(TransportKey { slot: timer.slot, birth: timer.birth }) else { continue };
+            match timer.kind {
+                TimerKind::KeepAlive => self.keep_alive(slot),
+                TimerKind::CloseTimeout => self.drop_connection(slot),
+            }
+        }
+        self.due = due;
+    }
+
+    /// Pings a peer that was silent for an interval; gives up on one that was silent for three.
+    fn keep_alive(&mut self, slot: Slot) {
+        let Some(connection) = self.connections.get(slot) else { return };
+        if connection.link.phase != Phase::Open {
+            return;
+        }
+        let Some(interval) = self.hub(connection.hub).map(|hub| hub.settings.keep_alive_interval_ms) else { return };
+        let silent_for = self.now.since(connection.link.heard_at);
+        // While reading is stopped, silence proves nothing.
+        let listening = !connection.link.flags.paused;
+        if listening && silent_for >= interval * SILENT_INTERVALS {
+            self.numbers.closed_dead_peers += 1;
+            return self.close(slot, CloseCode::GOING_AWAY, "", Some("Nothing was heard from the client in time."));
+        }
+        let next = if silent_for >= interval {
+            self.queue_frames(slot, |out| ws::encode_ping(&[], out));
+            self.now.plus(interval)
+        } else {
+            self.now.plus(interval - silent_for)
+        };
+        if let Some(key) = self.key(slot) {
+            self.wheel.arm(slot, key.birth, TimerKind::KeepAlive, next);
+        }
+    }
+}
+
+struct Entered {
+    index: HubIndex,
+    all_index: u32,
+    user_index: u32,
+    keep_alive_interval_ms: u64,
+}

@@ -1,0 +1,16 @@
+//! What must hold for any input of a decoder: one function per fuzz target.
+//!
+//! The targets in `fuzz_targets` hand libFuzzer's inputs to these functions, and
+//! `tests/replay.rs` hands them the committed corpora.
+
+#[path = "../../proto/tests/ws_reference/agreement.rs"]
+mod agreement;
+mod json;
+mod token;
+#[path = "../../proto/tests/ws_reference/trace.rs"]
+mod trace;
+mod ws;
+
+pub use json::json_decode;
+pub use token::token_verify;
+pub use ws::ws_decode;

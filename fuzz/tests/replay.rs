@@ -1,0 +1,40 @@
+//! Every committed input through its target, on the stable compiler.
+
+use std::fs;
+use std::panic::catch_unwind;
+use std::path::Path;
+
+use hubwire_fuzz::{json_decode, token_verify, ws_decode};
+
+fn replay(target: &str, run: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("corpus")
+        .join(target);
+    let mut inputs = 0;
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let input = fs::read(&path).unwrap();
+        assert!(
+            catch_unwind(|| run(&input)).is_ok(),
+            "{} fails",
+            path.display()
+        );
+        inputs += 1;
+    }
+    assert!(inputs > 0, "no corpus in {}", folder.display());
+}
+
+#[test]
+fn json_decode_corpus() {
+    replay("json_decode", json_decode);
+}
+
+#[test]
+fn token_verify_corpus() {
+    replay("token_verify", token_verify);
+}
+
+#[test]
+fn ws_decode_corpus() {
+    replay("ws_decode", ws_decode);
+}

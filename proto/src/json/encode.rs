@@ -1,0 +1,182 @@
+//! Writing responses. Every function appends to `out`, so that a caller can reuse one buffer.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::ack::AckErrorName;
+use crate::message::DataType;
+
+/// The first message on a connection. `reconnection_token` is for reliable protocols only.
+pub fn connected(
+    out: &mut Vec<u8>,
+    connection_id: &str,
+    user_id: Option<&str>,
+    reconnection_token: Option<&str>,
+) {
+    raw(out, r#"{"type":"system","event":"connected""#);
+    if let Some(user_id) = user_id {
+        raw(out, r#","userId":"#);
+        string(out, user_id.as_bytes());
+    }
+    raw(out, r#","connectionId":"#);
+    string(out, connection_id.as_bytes());
+    if let Some(token) = reconnection_token {
+        raw(out, r#","reconnectionToken":"#);
+        string(out, token.as_bytes());
+    }
+    raw(out, "}");
+}
+
+/// The last message before the server closes.
+pub fn disconnected(out: &mut Vec<u8>, message: &str) {
+    raw(out, r#"{"type":"system","event":"disconnected","message":"#);
+    string(out, message.as_bytes());
+    raw(out, "}");
+}
+
+/// The answer to a ping.
+pub fn pong(out: &mut Vec<u8>) {
+    raw(out, r#"{"type":"pong"}"#);
+}
+
+/// The request was carried out.
+pub fn ack_ok(out: &mut Vec<u8>, ack_id: u64) {
+    raw(out, r#"{"type":"ack","ackId":"#);
+    raw(out, itoa::Buffer::new().format(ack_id));
+    raw(out, r#","success":true}"#);
+}
+
+/// The request was not carried out.
+pub fn ack_failed(out: &mut Vec<u8>, ack_id: u64, name: AckErrorName, message: &str) {
+    raw(out, r#"{"type":"ack","ackId":"#);
+    raw(out, itoa::Buffer::new().format(ack_id));
+    raw(out, r#","success":false,"error":{"name":""#);
+    raw(out, name.as_str());
+    raw(out, r#"","message":"#);
+    string(out, message.as_bytes());
+    raw(out, "}}");
+}
+
+/// A publication to a group. `from_user_id` is the sending client's user, if there is one.
+///
+/// `bytes` are those of [`crate::message::Data`]; where text or JSON is not UTF-8 after all,
+/// replacement characters go out.
+pub fn group_message(
+    out: &mut Vec<u8>,
+    group: &str,
+    data_type: DataType,
+    bytes: &[u8],
+    from_user_id: Option<&str>,
+) {
+    out.reserve(96 + group.len() + bytes.len() + bytes.len() / 3);
+    raw(out, r#"{"type":"message","from":"group","group":"#);
+    string(out, group.as_bytes());
+    data(out, data_type, bytes);
+    if let Some(user_id) = from_user_id {
+        raw(out, r#","fromUserId":"#);
+        string(out, user_id.as_bytes());
+    }
+    raw(out, "}");
+}
+
+/// A message to this connection, its user or its hub. For `bytes` see [`group_message`].
+pub fn server_message(out: &mut Vec<u8>, data_type: DataType, bytes: &[u8]) {
+    out.reserve(80 + bytes.len() + bytes.len() / 3);
+    raw(out, r#"{"type":"message","from":"server""#);
+    data(out, data_type, bytes);
+    raw(out, "}");
+}
+
+fn data(out: &mut Vec<u8>, data_type: DataType, bytes: &[u8]) {
+    match data_type {
+        DataType::Json => {
+            raw(out, r#","dataType":"json","data":"#);
+            out.extend_from_slice(&utf8(bytes));
+        }
+        DataType::Text => {
+            raw(out, r#","dataType":"text","data":"#);
+            string(out, &utf8(bytes));
+        }
+        DataType::Binary => {
+            raw(out, r#","dataType":"binary","data":"#);
+            base64(out, bytes);
+        }
+        DataType::Protobuf => {
+            raw(out, r#","dataType":"protobuf","data":"#);
+            base64(out, bytes);
+        }
+    }
+}
+
+fn raw(out: &mut Vec<u8>, json: &str) {
+    out.extend_from_slice(json.as_bytes());
+}
+
+fn utf8(bytes: &[u8]) -> Cow<'_, [u8]> {
+    if simdutf8::basic::from_utf8(bytes).is_ok() {
+        return Cow::Borrowed(bytes);
+    }
+    Cow::Owned(String::from_utf8_lossy(bytes).into_owned().into_bytes())
+}
+
+fn base64(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(b'"');
+    let start = out.len();
+    // Four characters for each started group of three bytes.
+    out.resize(start + bytes.len().div_ceil(3) * 4, 0);
+    let written = STANDARD.encode_slice(bytes, &mut out[start..]);
+    debug_assert!(written.is_ok());
+    out.push(b'"');
+}
+
+/// A JSON string: only what RFC 8259 §7 demands is escaped.
+fn string(out: &mut Vec<u8>, utf8: &[u8]) {
+    const BLOCK: usize = 32;
+    out.push(b'"');
+    // What lies before is written.
+    let mut start = 0;
+    for (block_index, block) in utf8.chunks(BLOCK).enumerate() {
+        // A fold has no early exit, so the compiler can look at a whole block at once.
+        if !block
+            .iter()
+            .fold(false, |any, &byte| any | must_escape(byte))
+        {
+            continue;
+        }
+        for (index, &byte) in block.iter().enumerate() {
+            if must_escape(byte) {
+                let at = block_index * BLOCK + index;
+                out.extend_from_slice(&utf8[start..at]);
+                escape(out, byte);
+                start = at + 1;
+            }
+        }
+    }
+    out.extend_from_slice(&utf8[start..]);
+    out.push(b'"');
+}
+
+const fn must_escape(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+fn escape(out: &mut Vec<u8>, byte: u8) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let short = match byte {
+        b'"' | b'\\' => byte,
+        0x08 => b'b',
+        b'\t' => b't',
+        b'\n' => b'n',
+        0x0c => b'f',
+        b'\r' => b'r',
+        _ => {
+            out.extend_from_slice(b"\\u00");
+            out.push(HEX[usize::from(byte >> 4)]);
+            out.push(HEX[usize::from(byte & 15)]);
+            return;
+        }
+    };
+    out.extend_from_slice(&[b'\\', short]);
+}

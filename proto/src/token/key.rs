@@ -1,0 +1,81 @@
+//! The access key: the secret that application servers and this server share.
+
+use std::fmt;
+
+use aws_lc_rs::hmac;
+use zeroize::Zeroizing;
+
+/// An access key. The bytes of its text, exactly as configured, are the HMAC key: what looks like
+/// base64 is not decoded.
+///
+/// Its memory is wiped when it is dropped, and it never shows in logs.
+pub struct AccessKey {
+    text: Zeroizing<String>,
+    mac: hmac::Key,
+}
+
+/// An access key needs at least one byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("The access key is empty.")]
+pub struct EmptyKey;
+
+impl AccessKey {
+    /// Takes a key as it is spelled in a connection string.
+    ///
+    /// # Errors
+    ///
+    /// [`EmptyKey`].
+    pub fn new(text: impl Into<String>) -> Result<Self, EmptyKey> {
+        let text = Zeroizing::new(text.into());
+        if text.is_empty() {
+            return Err(EmptyKey);
+        }
+        let mac = hmac::Key::new(hmac::HMAC_SHA256, text.as_bytes());
+        Ok(Self { text, mac })
+    }
+
+    /// The secret itself. For connection strings and key derivation only.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn sign(&self, message: &[u8]) -> hmac::Tag {
+        hmac::sign(&self.mac, message)
+    }
+
+    /// Takes the same time whatever the signature holds.
+    pub(super) fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
+        hmac::verify(&self.mac, message, signature).is_ok()
+    }
+}
+
+impl Clone for AccessKey {
+    fn clone(&self) -> Self {
+        Self {
+            text: self.text.clone(),
+            mac: self.mac.clone(),
+        }
+    }
+}
+
+/// Compares in constant time for keys of the same length.
+impl PartialEq for AccessKey {
+    fn eq(&self, other: &Self) -> bool {
+        subtle::ConstantTimeEq::ct_eq(self.text.as_bytes(), other.text.as_bytes()).into()
+    }
+}
+
+impl Eq for AccessKey {}
+
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccessKey(redacted)")
+    }
+}
+
+impl fmt::Display for AccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(redacted)")
+    }
+}

@@ -1,0 +1,177 @@
+//! What a JSON client is sent: exact spelling, and serde_json as the judge of everything else.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hubwire_proto::ack::{self, AckErrorName};
+use hubwire_proto::json;
+use hubwire_proto::message::DataType;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+#[track_caller]
+fn check(write: impl Fn(&mut Vec<u8>), expect: &str) {
+    let mut out = b"kept".to_vec();
+    write(&mut out);
+    assert_eq!(String::from_utf8_lossy(&out), format!("kept{expect}"));
+}
+
+#[test]
+fn responses_are_spelled_as_the_service_spells_them() {
+    check(
+        |out| json::connected(out, "kq3", Some("ann"), Some("t0")),
+        r#"{"type":"system","event":"connected","userId":"ann","connectionId":"kq3","reconnectionToken":"t0"}"#,
+    );
+    check(
+        |out| json::connected(out, "kq3", None, None),
+        r#"{"type":"system","event":"connected","connectionId":"kq3"}"#,
+    );
+    check(
+        |out| json::disconnected(out, ""),
+        r#"{"type":"system","event":"disconnected","message":""}"#,
+    );
+    check(json::pong, r#"{"type":"pong"}"#);
+    check(
+        |out| json::ack_ok(out, 0),
+        r#"{"type":"ack","ackId":0,"success":true}"#,
+    );
+    check(
+        |out| json::ack_failed(out, u64::MAX, AckErrorName::Forbidden, "no 'x'"),
+        r#"{"type":"ack","ackId":18446744073709551615,"success":false,"error":{"name":"Forbidden","message":"no 'x'"}}"#,
+    );
+    check(
+        |out| json::group_message(out, "x", DataType::Binary, &[1, 2], Some("bob")),
+        r#"{"type":"message","from":"group","group":"x","dataType":"binary","data":"AQI=","fromUserId":"bob"}"#,
+    );
+    check(
+        |out| json::group_message(out, "x", DataType::Json, b"{ \"a\":1.50}", None),
+        r#"{"type":"message","from":"group","group":"x","dataType":"json","data":{ "a":1.50}}"#,
+    );
+    check(
+        |out| json::server_message(out, DataType::Text, "a\"\\/\n\u{1}\u{7f}é😀".as_bytes()),
+        "{\"type\":\"message\",\"from\":\"server\",\"dataType\":\"text\",\"data\":\"a\\\"\\\\/\\n\\u0001\u{7f}é😀\"}",
+    );
+    check(
+        |out| json::server_message(out, DataType::Protobuf, b""),
+        r#"{"type":"message","from":"server","dataType":"protobuf","data":""}"#,
+    );
+}
+
+#[test]
+fn ack_errors_have_the_documented_texts() {
+    for (text, expect) in [
+        (
+            ack::duplicate(5),
+            "Message with ack-id: 5 has been processed",
+        ),
+        (
+            ack::forbidden_join("g"),
+            "The client does not have permission to join group 'g'.",
+        ),
+        (
+            ack::forbidden_leave("g"),
+            "The client does not have permission to leave group 'g'.",
+        ),
+        (
+            ack::forbidden_send("g"),
+            "The client does not have permission to send to group 'g'.",
+        ),
+        (
+            ack::INTERNAL_SERVER_ERROR.to_owned(),
+            "Internal server error",
+        ),
+    ] {
+        assert_eq!(text, expect);
+    }
+    for (name, expect) in [
+        (AckErrorName::Duplicate, "Duplicate"),
+        (AckErrorName::Forbidden, "Forbidden"),
+        (AckErrorName::InternalServerError, "InternalServerError"),
+        (AckErrorName::BadRequest, "BadRequest"),
+    ] {
+        assert_eq!(name.as_str(), expect);
+    }
+}
+
+#[test]
+fn bytes_that_are_not_utf8_still_make_a_valid_message() {
+    for data_type in [DataType::Text, DataType::Json] {
+        let mut out = Vec::new();
+        json::server_message(&mut out, data_type, b"\"\xff\"");
+        let tree: Value = serde_json::from_slice(&out).expect("valid JSON");
+        assert!(
+            tree["data"]
+                .as_str()
+                .is_some_and(|data| data.contains('\u{fffd}')),
+            "{tree}"
+        );
+    }
+}
+
+fn parse(out: &[u8]) -> Result<Value, TestCaseError> {
+    serde_json::from_slice(out).map_err(|error| TestCaseError::fail(error.to_string()))
+}
+
+/// Text in which much must be escaped, short and long.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>(),
+        "[\u{0}-\u{80}\"\\\\😀]{0,100}",
+        "[a-z]{30,70}[\u{0}-\u{22}]?[a-z]{0,40}"
+    ]
+}
+
+proptest! {
+    #[test]
+    fn messages_read_back(
+        group in text(),
+        user in prop::option::of(text()),
+        content in text(),
+        bytes in prop::collection::vec(any::<u8>(), 0..100),
+    ) {
+        let raw = json!([content]).to_string();
+        for (data_type, name, bytes, data) in [
+            (DataType::Text, "text", content.as_bytes(), json!(content)),
+            (DataType::Json, "json", raw.as_bytes(), json!([content])),
+            (DataType::Binary, "binary", &bytes[..], json!(STANDARD.encode(&bytes))),
+            (DataType::Protobuf, "protobuf", &bytes[..], json!(STANDARD.encode(&bytes))),
+        ] {
+            let mut out = Vec::new();
+            json::group_message(&mut out, &group, data_type, bytes, user.as_deref());
+            let mut expect = json!({
+                "type": "message", "from": "group", "group": group, "dataType": name, "data": data,
+            });
+            if let Some(user) = &user {
+                expect["fromUserId"] = json!(user);
+            }
+            prop_assert_eq!(parse(&out)?, expect);
+
+            out.clear();
+            json::server_message(&mut out, data_type, bytes);
+            let expect =
+                json!({ "type": "message", "from": "server", "dataType": name, "data": data });
+            prop_assert_eq!(parse(&out)?, expect);
+        }
+    }
+
+    #[test]
+    fn system_messages_read_back(id in text(), user in text(), token in text(), ack_id: u64) {
+        let mut out = Vec::new();
+        json::connected(&mut out, &id, Some(&user), Some(&token));
+        prop_assert_eq!(parse(&out)?, json!({
+            "type": "system", "event": "connected", "userId": user, "connectionId": id,
+            "reconnectionToken": token,
+        }));
+        out.clear();
+        json::disconnected(&mut out, &user);
+        prop_assert_eq!(
+            parse(&out)?,
+            json!({ "type": "system", "event": "disconnected", "message": user })
+        );
+        out.clear();
+        json::ack_failed(&mut out, ack_id, AckErrorName::Duplicate, &token);
+        prop_assert_eq!(parse(&out)?, json!({
+            "type": "ack", "ackId": ack_id, "success": false,
+            "error": { "name": "Duplicate", "message": token },
+        }));
+    }
+}

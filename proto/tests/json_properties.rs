@@ -1,0 +1,124 @@
+//! What must hold for any JSON message of a client, valid or not.
+
+use hubwire_proto::json;
+use hubwire_proto::message::{ClientMessage, DataType};
+use proptest::prelude::*;
+
+/// Members of a valid message, as name and raw value.
+fn members() -> impl Strategy<Value = Vec<(&'static str, String)>> {
+    let ack_id = prop_oneof![
+        any::<u64>().prop_map(|id| id.to_string()),
+        Just("null".to_owned())
+    ];
+    let value = prop_oneof![
+        any::<i64>().prop_map(|n| ("json", n.to_string())),
+        ".{0,20}".prop_map(|s| ("json", serde_json::json!([{ "k": s }]).to_string())),
+        ".{0,20}".prop_map(|s| ("Text", serde_json::json!(s).to_string())),
+        "([A-Za-z0-9+/]{4}){0,5}".prop_map(|s| ("BINARY", format!("\"{s}\""))),
+    ];
+    (
+        any::<bool>(),
+        "[a-zA-Z😀\"\\\\\n]{1,20}",
+        ack_id,
+        any::<bool>(),
+        value,
+    )
+        .prop_map(|(is_event, name, ack_id, no_echo, (data_type, data))| {
+            let name = format!("x{name}");
+            let mut members = vec![
+                ("ackId", ack_id),
+                ("dataType", format!("\"{data_type}\"")),
+                ("data", data),
+            ];
+            if is_event {
+                let event: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+                members.push(("type", "\"event\"".into()));
+                members.push(("event", format!("\"{event}\"")));
+            } else {
+                members.push(("type", "\"sendToGroup\"".into()));
+                members.push(("group", serde_json::json!(name).to_string()));
+                members.push(("noEcho", no_echo.to_string()));
+            }
+            members
+        })
+}
+
+fn object(members: &[(&str, String)]) -> String {
+    let members: Vec<_> = members
+        .iter()
+        .map(|(name, raw)| format!("\"{name}\":{raw}"))
+        .collect();
+    format!("{{{}}}", members.join(","))
+}
+
+proptest! {
+    /// The judge is serde_json's own tree.
+    #[test]
+    fn valid_messages_are_read_as_serde_json_reads_them(members in members()) {
+        let input = object(&members);
+        let tree: serde_json::Value = serde_json::from_str(&input)?;
+        let message = json::decode(&input);
+        let (data, ack_id) = match message {
+            Ok(ClientMessage::SendToGroup { group, data, no_echo, ack_id }) => {
+                prop_assert_eq!(tree["type"].as_str(), Some("sendToGroup"));
+                prop_assert_eq!(tree["group"].as_str(), Some(&*group));
+                prop_assert_eq!(tree["noEcho"].as_bool(), Some(no_echo));
+                (data, ack_id)
+            }
+            Ok(ClientMessage::Event { event, data, ack_id }) => {
+                prop_assert_eq!(tree["event"].as_str(), Some(&*event));
+                (data, ack_id)
+            }
+            other => return Err(TestCaseError::fail(format!("{other:?}"))),
+        };
+        prop_assert_eq!(tree["ackId"].as_u64(), ack_id);
+        match data.data_type {
+            DataType::Json => {
+                let value: serde_json::Value = serde_json::from_slice(&data.bytes)?;
+                prop_assert_eq!(&tree["data"], &value);
+            }
+            DataType::Text => {
+                prop_assert_eq!(tree["data"].as_str().map(str::as_bytes), Some(&*data.bytes));
+            }
+            _ => prop_assert_eq!(tree["data"].as_str().map(str::len), Some(data.bytes.len() / 3 * 4)),
+        }
+    }
+
+    #[test]
+    fn order_and_unknown_members_do_not_matter(
+        (plain, mixed) in members().prop_flat_map(|m| {
+            let mut more = m.clone();
+            more.push(("unknown", "{\"type\":[\"\\\"}\"]}".into()));
+            more.push(("Data", "null".into()));
+            (Just(m), Just(more).prop_shuffle())
+        })
+    ) {
+        let (plain, mixed) = (object(&plain), object(&mixed));
+        prop_assert_eq!(json::decode(&plain), json::decode(&mixed));
+    }
+
+    #[test]
+    fn arbitrary_text_never_panics(input in any::<String>()) {
+        let _ = json::decode(&input);
+    }
+
+    #[test]
+    fn damaged_messages_never_panic(
+        members in members(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3), 1..4),
+    ) {
+        let mut bytes = object(&members).into_bytes();
+        for (at, byte, kind) in damage {
+            let at = at.index(bytes.len());
+            match kind {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                _ => drop(bytes.remove(at)),
+            }
+        }
+        if json::decode_bytes(&bytes).is_ok() {
+            prop_assert!(serde_json::from_slice::<serde_json::Value>(&bytes).is_ok_and(|v| v.is_object())
+                || String::from_utf8_lossy(&bytes).contains("\\u"));
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The running node: what is started, in which order, and how it ends.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use hubwire_core::handler::{Destination, EventHandler, EventPattern};
+use hubwire_core::id::NodeId;
+use hubwire_core::node::Node;
+use hubwire_core::settings::{HubSettings, HubTable, Limits};
+use hubwire_proto::token::UnixSeconds;
+use tokio::sync::watch;
+
+use crate::config::{Config, HubConfig, UrlTemplate};
+use crate::front::{FrontDoor, FrontSettings};
+use crate::shards::{Clock, Shards};
+use crate::startup_screen::{self, Facts};
+use crate::{admin, descriptors, signals};
+
+/// Threads of the front door. It is idle but for new connections and REST.
+const FRONT_DOOR_THREADS: usize = 2;
+
+/// How often the end of the last connection is looked for while shutting down.
+const DRAIN_POLL: Duration = Duration::from_millis(5);
+
+/// Serves until a signal asks to stop.
+///
+/// # Errors
+///
+/// If the node cannot start: an address is taken, or the system refuses a thread.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    let clock = Clock::start();
+    let most_connections = descriptors::raise_limit();
+    // Both addresses are taken before anything else happens, so that a conflict is the first and
+    // only message.
+    let listener = listen(&config, config.listen)?;
+    let admin_listener = config.admin_listen.map(|address| listen(&config, address)).transpose()?;
+    let bound = listener.local_addr().context("cannot read the listener's address")?;
+    let admin_bound = admin_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+
+    let node = Node::new(
+        NodeId(0),
+        config.shards,
+        limits(&config, most_connections),
+        hub_table(&config),
+    );
+    let shards = Shards::start(&node, clock)?;
+    let front = FrontDoor::new(
+        Arc::clone(&node),
+        shards.doorways.clone(),
+        FrontSettings::new(&config, bound.port())?,
+    );
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(FRONT_DOOR_THREADS)
+        .thread_name("front-door")
+        .enable_all()
+        .build()
+        .context("cannot start the front door")?;
+
+    runtime.block_on(async {
+        // From here on a signal ends the node in order.
+        let stop = signals::stop_requested()?;
+        let (ending, ended) = watch::channel(false);
+        let serving = tokio::spawn(front.clone().serve(to_tokio(listener)?, ended.clone()));
+        if let Some(listener) = admin_listener {
+            tokio::spawn(admin::serve(front, to_tokio(listener)?, ended));
+        }
+        greet(&config, bound, admin_bound)?;
+        tracing::info!(address = %bound, shards = config.shards, "serving");
+
+        stop.await;
+        tracing::info!("shutting down");
+        node.shut_down();
+        let deadline = config.limits.shutdown_timeout;
+        let drained = tokio::time::timeout(deadline, async {
+            while !shards.have_ended() {
+                tokio::time::sleep(DRAIN_POLL).await;
+            }
+            let _ = ending.send(true);
+            let _ = serving.await;
+        });
+        if drained.await.is_err() {
+            tracing::warn!(connections = node.connections(), "stopped before every client had closed");
+        }
+        anyhow::Ok(())
+    })?;
+    // Whatever still hangs was given its time.
+    runtime.shutdown_background();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn listen(config: &Config, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let failed = |error: std::io::Error| config.cannot_listen(address, &error);
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
+}
+
+fn to_tokio(listener: TcpListener) -> anyhow::Result<tokio::net::TcpListener> {
+    tokio::net::TcpListener::from_std(listener).context("cannot watch a listener")
+}
+
+fn greet(config: &Config, bound: SocketAddr, admin: Option<SocketAddr>) -> anyhow::Result<()> {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let facts = Facts::new(config, bound, admin, UnixSeconds(since_epoch.as_secs()))?;
+    crate::cli::print(&startup_screen::render(&facts));
+    Ok(())
+}
+
+fn limits(config: &Config, most_connections: usize) -> Limits {
+    let limits = &config.limits;
+    Limits {
+        message_bytes: limits.message_bytes,
+        outbound_queue_messages: limits.outbound_queue_messages,
+        outbound_queue_bytes: limits.outbound_queue_bytes,
+        parked_input_bytes: limits.parked_input_bytes,
+        groups_per_connection: limits.groups_per_connection,
+        node_queued_bytes: limits.node_queued_bytes as u64,
+        connections: limits.connections.unwrap_or(most_connections),
+        inbox_commands: limits.inbox_commands,
+        pending_asks: limits.pending_asks,
+        close_timeout_ms: milliseconds(limits.close_timeout),
+    }
+}
+
+fn hub_table(config: &Config) -> HubTable {
+    let named = config.hubs.iter().map(|(name, hub)| (name.clone(), hub_settings(hub)));
+    HubTable::new(hub_settings(&config.hub_defaults), named)
+}
+
+fn hub_settings(hub: &HubConfig) -> HubSettings {
+    let event_handlers = hub
+        .event_handlers
+        .iter()
+        .map(|handler| EventHandler {
+            user_events: EventPattern::parse(&handler.user_event_pattern),
+            destination: match handler.url_template {
+                UrlTemplate::BuiltinEcho => Destination::Echo,
+            },
+        })
+        .collect();
+    HubSettings {
+        allow_anonymous: hub.allow_anonymous,
+        keep_alive_interval_ms: milliseconds(hub.keep_alive_interval),
+        event_handlers,
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

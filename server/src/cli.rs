@@ -1,0 +1,92 @@
+//! The command line: arguments, dispatch, exit codes.
+//!
+//! 0 is success, 2 a usage or configuration error found before anything listens, 1 anything else.
+
+mod check_config;
+mod config_args;
+mod connection_string;
+mod init;
+mod output;
+mod reference;
+mod serve;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::config::{AccessKeys, ConfigError, Origin};
+use config_args::ConfigArgs;
+pub use output::Output;
+
+/// A self-hosted Web PubSub server. Without a command it serves.
+#[derive(Debug, Parser)]
+#[command(name = "hubwire", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(flatten)]
+    serve: ConfigArgs,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server (the default)
+    Serve(ConfigArgs),
+    /// Print a client URL, or a token for a client or for REST
+    Token(token::Args),
+    /// Print the connection string for application servers
+    ConnectionString(connection_string::Args),
+    /// Write a configuration file with fresh access keys
+    Init(init::Args),
+    /// Check the configuration and print it with every default, without secrets
+    CheckConfig(ConfigArgs),
+    /// Print a page of the reference, in Markdown
+    #[command(hide = true)]
+    PrintReference(reference::Args),
+}
+
+/// Which access key signs.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum WhichKey {
+    #[default]
+    Primary,
+    Secondary,
+}
+
+impl WhichKey {
+    fn of(self, keys: &AccessKeys) -> Result<&hubwire_proto::token::AccessKey, ConfigError> {
+        match self {
+            Self::Primary => Ok(&keys.primary),
+            Self::Secondary => keys.secondary.as_ref().ok_or_else(|| {
+                ConfigError::new(&Origin::Flag("--key"), "access_keys.secondary", "not configured")
+            }),
+        }
+    }
+}
+
+/// Runs the command that the process was started with. A wrong command line ends the process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let command = cli.command.unwrap_or(Command::Serve(cli.serve));
+    match run(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            let is_usage = error.chain().any(|cause| cause.is::<ConfigError>());
+            ExitCode::from(if is_usage { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Token(args) => token::run(&args, Output),
+        Command::ConnectionString(args) => connection_string::run(&args, Output),
+        Command::Init(args) => init::run(&args, Output),
+        Command::CheckConfig(args) => check_config::run(&args, Output),
+        Command::PrintReference(args) => reference::run(&args, Output),
+    }
+}

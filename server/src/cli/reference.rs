@@ -1,0 +1,25 @@
+//! `hubwire print-reference`: the pages that are written from the table of keys.
+
+use clap::ValueEnum;
+
+use super::Output;
+use crate::config;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    page: Page,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Page {
+    Limits,
+    Configuration,
+}
+
+pub(super) fn run(args: &Args, output: Output) -> anyhow::Result<()> {
+    output.print(&match args.page {
+        Page::Limits => config::limits_reference(),
+        Page::Configuration => config::reference(),
+    })?;
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! `hubwire token`: the client URL generator. It only signs; no server need be running.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::ValueEnum;
+use hubwire_proto::name::{HubName, check_group};
+use hubwire_proto::role::Permissions;
+use hubwire_proto::token::{DEFAULT_LIFETIME_MINUTES, NewToken, UnixSeconds, sign};
+use serde_json::json;
+
+use super::{ConfigArgs, Output, WhichKey};
+use crate::config::{ConfigError, Origin};
+
+/// Ten years: longer is a mistake, and rotating keys ends it anyway.
+const MAX_MINUTES: i64 = 10 * 366 * 24 * 60;
+
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("audience").required(true))]
+pub(super) struct Args {
+    /// Hub that the client connects to
+    #[arg(long, group = "audience")]
+    hub: Option<String>,
+    /// Make a token for a REST request with this path instead, such as /api/hubs/chat/:send
+    #[arg(long, group = "audience", value_name = "PATH", conflicts_with_all = ["role", "group"])]
+    rest: Option<String>,
+    /// User ID of the client; anonymous without it
+    #[arg(long)]
+    user: Option<String>,
+    /// Role, such as webpubsub.sendToGroup or sendToGroup.GROUP; may be given several times
+    #[arg(long)]
+    role: Vec<String>,
+    /// Group that the client is in from the start; may be given several times
+    #[arg(long)]
+    group: Vec<String>,
+    /// Lifetime
+    #[arg(
+        long,
+        default_value_t = DEFAULT_LIFETIME_MINUTES,
+        value_parser = clap::value_parser!(u32).range(1..=MAX_MINUTES)
+    )]
+    minutes: u32,
+    /// The access key that signs
+    #[arg(long, value_enum, default_value_t)]
+    key: WhichKey,
+    /// A client URL (the default with --hub), a bare token (the default with --rest), or a JSON
+    /// object
+    #[arg(long, value_enum)]
+    output: Option<Form>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    Url,
+    Token,
+    Json,
+}
+
+/// What a token is for.
+enum Use {
+    Client(HubName),
+    /// A path that begins with a slash and has no query.
+    Rest(String),
+}
+
+pub(super) fn run(args: &Args, output: Output) -> anyhow::Result<()> {
+    let target = args.target()?;
+    let roles: Vec<_> = args.role.iter().map(|role| full_role(role)).collect();
+    args.check(&roles)?;
+    let config = args.config.load()?;
+    let endpoint = config.first_endpoint(config.listen.port())?;
+    let key = args.key.of(&config.access_keys)?;
+    let audience = match &target {
+        Use::Client(hub) => endpoint.client_audience(hub),
+        Use::Rest(path) => format!("{endpoint}{path}"),
+    };
+    let issued_at = now();
+    let expires_at = issued_at.plus(Duration::from_secs(u64::from(args.minutes) * 60));
+    let token = sign(
+        &NewToken {
+            audience: &audience,
+            issued_at,
+            expires_at,
+            subject: args.user.as_deref(),
+            roles: &roles,
+            groups: &args.group,
+        },
+        key,
+    );
+    let (url, default_form) = match &target {
+        Use::Client(hub) => (endpoint.client_url(hub, &token), Form::Url),
+        Use::Rest(_) => (audience, Form::Token),
+    };
+    output.print(&match args.output.unwrap_or(default_form) {
+        Form::Url => url,
+        Form::Token => token,
+        Form::Json => {
+            // The names that the vendor's libraries give these values.
+            let base_url = url.split('?').next().unwrap_or_default();
+            json!({ "baseUrl": base_url, "token": token, "url": url }).to_string()
+        }
+    })?;
+    Ok(())
+}
+
+impl Args {
+    fn target(&self) -> Result<Use, ConfigError> {
+        match (&self.hub, &self.rest) {
+            (_, Some(path)) => {
+                let path = path.split(['?', '#']).next().unwrap_or_default();
+                if !path.starts_with("/api/") || path.contains(char::is_whitespace) {
+                    let problem = "must be a path that begins with /api/";
+                    return Err(ConfigError::new(&Origin::Flag("--rest"), "", problem));
+                }
+                Ok(Use::Rest(path.to_owned()))
+            }
+            (hub, None) => HubName::new(hub.as_deref().unwrap_or_default())
+                .map(Use::Client)
+                .map_err(|_| {
+                    let problem =
+                        "a hub name is a letter, then at most 127 letters, digits or _ ` , . [ ]";
+                    ConfigError::new(&Origin::Flag("--hub"), "", problem)
+                }),
+        }
+    }
+
+    /// The server would pass over roles without effect and refuse impossible groups.
+    fn check(&self, roles: &[String]) -> Result<(), ConfigError> {
+        let (_, ignored) = Permissions::from_roles(roles.iter().map(String::as_str));
+        if let Some(ignored) = ignored.first() {
+            let problem = format!("{:?} has no effect: {}", ignored.role, ignored.reason);
+            return Err(ConfigError::new(&Origin::Flag("--role"), "", problem));
+        }
+        if let Some(group) = self.group.iter().find(|group| check_group(group).is_err()) {
+            let problem = format!("{group:?} is no group name: 1 to 1024 characters, not all blank");
+            return Err(ConfigError::new(&Origin::Flag("--group"), "", problem));
+        }
+        if self.user.as_deref() == Some("") {
+            return Err(ConfigError::new(&Origin::Flag("--user"), "", "must not be empty"));
+        }
+        Ok(())
+    }
+}
+
+/// `sendToGroup` is short for `webpubsub.sendToGroup`.
+fn full_role(role: &str) -> String {
+    if role.starts_with("webpubsub.") { role.to_owned() } else { format!("webpubsub.{role}") }
+}
+
+fn now() -> UnixSeconds {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixSeconds(0).plus(since)
+}

@@ -1,0 +1,153 @@
+//! Settings of a hub: who may connect without a token, keep-alive, event handlers.
+
+use std::time::Duration;
+
+use hubwire_proto::name::check_event;
+
+use super::error::ConfigError;
+use super::section::Section;
+
+/// The settings of one hub, or of all hubs without settings of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubConfig {
+    /// Whether a client may connect without a token.
+    pub allow_anonymous: bool,
+    /// A client that was silent for this long is pinged.
+    pub keep_alive_interval: Duration,
+    /// Ordered; the first handler that matches an event gets it.
+    pub event_handlers: Vec<EventHandlerConfig>,
+}
+
+/// One event handler of a hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventHandlerConfig {
+    /// Where its events go.
+    pub url_template: UrlTemplate,
+    /// `*`, or a comma list of valid event names; empty: no user event.
+    pub user_event_pattern: String,
+    /// The system events it takes.
+    pub system_events: Vec<SystemEvent>,
+}
+
+/// Where events go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UrlTemplate {
+    /// `builtin:echo`: every user event is answered with its own data.
+    BuiltinEcho,
+}
+
+/// An event of the connection itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SystemEvent {
+    /// A client asks to connect; the handler decides.
+    Connect,
+    /// A client is connected.
+    Connected,
+    /// A client is gone.
+    Disconnected,
+}
+
+impl Default for HubConfig {
+    fn default() -> Self {
+        Self {
+            allow_anonymous: false,
+            keep_alive_interval: Duration::from_secs(20),
+            event_handlers: Vec::new(),
+        }
+    }
+}
+
+impl EventHandlerConfig {
+    /// `builtin:echo` for every user event.
+    #[must_use]
+    pub fn echo() -> Self {
+        Self {
+            url_template: UrlTemplate::BuiltinEcho,
+            user_event_pattern: "*".to_owned(),
+            system_events: Vec::new(),
+        }
+    }
+
+    fn read(section: &Section<'_>) -> Result<Self, ConfigError> {
+        let Some(url_template) = section.parsed("url_template", UrlTemplate::parse)? else {
+            let problem = "an event handler needs a url_template";
+            return Err(ConfigError::new(section.origin(), section.path(), problem));
+        };
+        Ok(Self {
+            url_template,
+            user_event_pattern: section
+                .parsed("user_event_pattern", user_event_pattern)?
+                .unwrap_or_default(),
+            system_events: section.parsed_list("system_events", SystemEvent::parse)?,
+        })
+    }
+}
+
+impl HubConfig {
+    pub(super) fn read(section: &Section<'_>) -> Result<Self, ConfigError> {
+        let default = Self::default();
+        Ok(Self {
+            allow_anonymous: section.choice("anonymous_connect_policy")? == Some("allow"),
+            keep_alive_interval: section
+                .integer("web_socket_keep_alive_interval_in_seconds")?
+                .map_or(default.keep_alive_interval, Duration::from_secs),
+            event_handlers: section
+                .sections("event_handlers")?
+                .iter()
+                .map(EventHandlerConfig::read)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl UrlTemplate {
+    fn parse(text: &str) -> Result<Self, String> {
+        let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+        match scheme.as_deref() {
+            _ if text == "builtin:echo" => Ok(Self::BuiltinEcho),
+            Some(scheme @ ("http" | "https" | "tunnel")) => Err(format!(
+                "event handlers over {scheme} are not supported in this version; use builtin:echo"
+            )),
+            _ => Err(format!("must be builtin:echo, not {text:?}")),
+        }
+    }
+
+    /// The spelling of the configuration file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BuiltinEcho => "builtin:echo",
+        }
+    }
+}
+
+impl SystemEvent {
+    fn parse(text: &str) -> Result<Self, String> {
+        [Self::Connect, Self::Connected, Self::Disconnected]
+            .into_iter()
+            .find(|event| event.as_str().eq_ignore_ascii_case(text))
+            .ok_or_else(|| format!("must be connect, connected or disconnected, not {text:?}"))
+    }
+
+    /// The name of the event.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Connected => "connected",
+            Self::Disconnected => "disconnected",
+        }
+    }
+}
+
+fn user_event_pattern(text: &str) -> Result<String, String> {
+    let names: Vec<&str> = text.split(',').map(str::trim).collect();
+    if names != ["*"] {
+        for name in &names {
+            check_event(name).map_err(|_| {
+                format!("must be *, an event name or a comma list of names, not {text:?}")
+            })?;
+        }
+    }
+    Ok(names.join(","))
+}

@@ -1,0 +1,141 @@
+//! Access keys: their rule, and the three places they are read from.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use hubwire_proto::token::AccessKey;
+
+use super::error::{ConfigError, Origin};
+use super::section::{Section, wrong_type};
+use super::tree::Value;
+
+/// The key that the vendor publishes for its local emulator. Everybody knows it, so Hubwire takes
+/// it on loopback only.
+const DEVELOPMENT_KEY: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789ABCDEFGH";
+
+/// The least length of an access key in bytes (RFC 7518 §3.2: no shorter than the hash).
+const MIN_KEY_BYTES: usize = 32;
+
+/// More than any key needs.
+const MAX_KEY_BYTES: usize = 4096;
+
+/// A secret file is read no further: enough to see that its key is too long.
+const MAX_FILE_BYTES: u64 = 8192;
+
+/// Takes `text` as an access key, by the rule of the configuration.
+///
+/// # Errors
+///
+/// What is wrong with it, without showing it: shorter than 32 bytes, longer than 4096, a `;`
+/// (it would end the key in a connection string), a control character, or a blank at an end.
+fn access_key(text: String) -> Result<AccessKey, String> {
+    let problem = if text.len() < MIN_KEY_BYTES {
+        format!("an access key needs at least {MIN_KEY_BYTES} bytes, not {}", text.len())
+    } else if text.len() > MAX_KEY_BYTES {
+        format!("an access key has at most {MAX_KEY_BYTES} bytes")
+    } else if text.contains(';') {
+        "an access key must not contain ';'".to_owned()
+    } else if text.contains(char::is_control) {
+        "an access key must not contain control characters or line breaks".to_owned()
+    } else if text.trim() != text {
+        "an access key must not begin or end with a blank".to_owned()
+    } else {
+        return AccessKey::new(text).map_err(|error| error.to_string());
+    };
+    Err(problem)
+}
+
+/// The two keys of a node; either one authenticates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessKeys {
+    /// Signs what the server itself issues.
+    pub primary: AccessKey,
+    /// Accepted beside the primary one.
+    pub secondary: Option<AccessKey>,
+}
+
+impl AccessKeys {
+    /// Both keys, primary first.
+    pub fn iter(&self) -> impl Iterator<Item = &AccessKey> {
+        std::iter::once(&self.primary).chain(&self.secondary)
+    }
+
+    /// Whether the primary key is the public development key, so that showing it gives nothing
+    /// away.
+    #[must_use]
+    pub fn is_development(&self) -> bool {
+        self.primary.expose() == DEVELOPMENT_KEY
+    }
+
+    /// Whether everybody can make tokens for this node.
+    pub(super) fn is_public(&self) -> bool {
+        self.iter().any(|key| key.expose() == DEVELOPMENT_KEY)
+    }
+
+    /// Reads the table `access_keys`, and the variables and files that it names.
+    pub(super) fn read(
+        section: &Section<'_>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let key = |name| read_key(section, name, &variable);
+        Ok(Self {
+            primary: match key("primary")? {
+                Some(key) => key,
+                None => access_key(DEVELOPMENT_KEY.to_owned())
+                    .map_err(|problem| section.error("primary", problem))?,
+            },
+            secondary: key("secondary")?,
+        })
+    }
+}
+
+fn read_key(
+    section: &Section<'_>,
+    name: &str,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Option<AccessKey>, ConfigError> {
+    let Some(node) = section.node(name) else { return Ok(None) };
+    let expected = "text, { env = \"…\" } or { file = \"…\" }";
+    let text = match &node.value {
+        Value::Text(text) | Value::Plain(text) => text.clone(),
+        Value::Table(form) => {
+            let mut entries = form.iter();
+            let (Some((form, inner)), None) = (entries.next(), entries.next()) else {
+                return Err(section.error(name, format!("must be {expected}")));
+            };
+            let (Value::Text(place) | Value::Plain(place)) = &inner.value else {
+                return Err(wrong_type(inner, &section.path_of(name), "text"));
+            };
+            let found = match form.as_str() {
+                "env" => variable(place)
+                    .ok_or_else(|| format!("the environment variable {place} is not set")),
+                "file" => read_secret_file(Path::new(place), &inner.origin),
+                _ => Err(format!("must be {expected}")),
+            };
+            found.map_err(|problem| section.error(name, problem))?
+        }
+        _ => return Err(wrong_type(node, &section.path_of(name), expected)),
+    };
+    access_key(text).map(Some).map_err(|problem| section.error(name, problem))
+}
+
+/// Reads a secret, without the one line break that editors and tools leave at the end. A relative
+/// path in the configuration file starts at that file's directory.
+fn read_secret_file(path: &Path, origin: &Origin) -> Result<String, String> {
+    let path = match origin {
+        Origin::File { path: config, .. } => config.parent().unwrap_or(config).join(path),
+        _ => path.to_owned(),
+    };
+    let mut text = String::new();
+    File::open(&path)
+        .and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text))
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    Ok(text)
+}

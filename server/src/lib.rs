@@ -1,0 +1,11 @@
+//! The Hubwire server as a library, so that tests can use its pieces; the binary is thin.
+//!
+//! Everything that knows about processes, sockets and HTTP is here: command line, configuration,
+//! front door, REST, the shards' sockets. Wire formats are in `hubwire-proto`, the rules of the
+//! engine in `hubwire-core`.
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod startup_screen;
+pub mod telemetry;

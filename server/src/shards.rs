@@ -1,0 +1,142 @@
+//! The threads that run shards: readiness, time and sockets for `hubwire-core`'s ticks.
+//!
+//! What a shard does with its connections is in `hubwire_core::shard`; nothing here touches a
+//! connection's state.
+
+mod clock;
+mod socket;
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use hubwire_core::handler::Builtin;
+use hubwire_core::id::{ShardId, Slot};
+use hubwire_core::inbox::Wake;
+use hubwire_core::node::Node;
+use hubwire_core::settings::TickBudget;
+use hubwire_core::shard::{NextTick, Readiness, Shard, TransportKey};
+use mio::{Events, Poll, Token, Waker};
+
+pub use clock::Clock;
+pub use socket::Socket;
+
+/// The way in for new connections of one shard.
+pub type Doorway = hubwire_core::shard::Doorway<Socket>;
+
+/// Readiness reports taken from the system at once.
+const EVENTS: usize = 1024;
+
+/// No connection has this token: its slot would be beyond the last.
+const WAKE: Token = Token(usize::MAX);
+
+/// The running shards of a node.
+#[derive(Debug)]
+pub struct Shards {
+    /// The ways in, by shard.
+    pub doorways: Vec<Arc<Doorway>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Shards {
+    /// Starts a thread for each shard of `node`.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses a poller or a thread.
+    pub fn start(node: &Arc<Node>, clock: Clock) -> anyhow::Result<Self> {
+        let mut shards = Self { doorways: Vec::new(), threads: Vec::new() };
+        for id in node.shards().iter() {
+            let poll = Poll::new().context("cannot create a poller")?;
+            let waker = Waker::new(poll.registry(), WAKE).context("cannot create a waker")?;
+            node.inbox(id).set_waker(Arc::new(InboxWaker(waker)));
+            let doorway = Shard::<Socket>::doorway(node, id);
+            shards.doorways.push(Arc::clone(&doorway));
+            let node = Arc::clone(node);
+            let thread = std::thread::Builder::new()
+                .name(format!("shard-{}", id.0))
+                .spawn(move || run(poll, &node, id, doorway, clock))
+                .context("cannot start a shard's thread")?;
+            shards.threads.push(thread);
+        }
+        Ok(shards)
+    }
+
+    /// Whether every shard has closed its last connection after [`Node::shut_down`].
+    #[must_use]
+    pub fn have_ended(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+}
+
+struct InboxWaker(Waker);
+
+impl Wake for InboxWaker {
+    fn wake(&self) {
+        // It fails only if the poller is gone, and then nobody is left to wake.
+        let _ = self.0.wake();
+    }
+}
+
+fn run(mut poll: Poll, node: &Arc<Node>, id: ShardId, doorway: Arc<Doorway>, clock: Clock) {
+    let registry = match poll.registry().try_clone() {
+        Ok(registry) => registry,
+        Err(error) => return tracing::error!(shard = id.0, %error, "cannot run the shard"),
+    };
+    let upstream = Box::new(Builtin);
+    let mut shard =
+        Shard::new(id, Arc::clone(node), registry, upstream, doorway, TickBudget::default());
+    let mut events = Events::with_capacity(EVENTS);
+    let mut next = NextTick::Now;
+    while !shard.has_ended() {
+        let timeout = match next {
+            NextTick::Now => Some(Duration::ZERO),
+            NextTick::At(due) => Some(Duration::from_millis(due.since(clock.now()))),
+            NextTick::WhenWoken => None,
+        };
+        match poll.poll(&mut events, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return tracing::error!(shard = id.0, %error, "the poller failed"),
+        }
+        for event in events.iter().filter(|event| event.token() != WAKE) {
+            let readiness = Readiness {
+                readable: event.is_readable(),
+                writable: event.is_writable(),
+                hung_up: event.is_read_closed() || event.is_error(),
+            };
+            shard.ready(key_of(event.token()), readiness);
+        }
+        next = shard.tick(clock.now());
+    }
+}
+
+fn token_of(key: TransportKey) -> Token {
+    Token((key.birth as usize) << 32 | key.slot.index())
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the two halves of the token are cut apart")]
+fn key_of(token: Token) -> TransportKey {
+    TransportKey { slot: Slot(token.0 as u32), birth: (token.0 >> 32) as u32 }
+}
+
+// A token holds a slot and a birth.
+const _: () = assert!(usize::BITS >= 64, "shards need a 64-bit platform");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_gives_back_its_key() {
+        for key in [
+            TransportKey { slot: Slot(0), birth: 1 },
+            TransportKey { slot: Slot(u32::MAX - 1), birth: u32::MAX },
+        ] {
+            assert_eq!(key_of(token_of(key)), key);
+            assert_ne!(token_of(key), WAKE);
+        }
+    }
+}

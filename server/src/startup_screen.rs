@@ -1,0 +1,258 @@
+//! What `hubwire` shows once it listens: where it is, how to reach it, three things to try.
+//!
+//! Secrets are shown only when they are public anyway; otherwise the command that prints them is.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hubwire_proto::connection_string::{ConnectionString, Endpoint};
+use hubwire_proto::name::HubName;
+use hubwire_proto::token::{DEFAULT_LIFETIME_MINUTES, NewToken, UnixSeconds, sign};
+
+use crate::config::{Config, ConfigError};
+
+/// The file that `hubwire init` writes.
+pub const DEFAULT_FILE: &str = "hubwire.toml";
+
+/// What the screen tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The public address.
+    pub endpoint: Endpoint,
+    /// The admin listener, if it is on.
+    pub admin: Option<SocketAddr>,
+    /// The configuration file in use.
+    pub file: Option<PathBuf>,
+    /// Whether a [`DEFAULT_FILE`] lies in the working directory but is not in use.
+    pub file_unused: bool,
+    /// Connection string and client URL; `None` if the key is a secret.
+    pub public: Option<PublicAccess>,
+    /// Whether `builtin:echo` takes every event of hubs without settings of their own.
+    pub echo: bool,
+}
+
+/// What may be shown with a key that everybody knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicAccess {
+    /// For application servers.
+    pub connection_string: String,
+    /// For a client of hub `chat` that may join and send to every group.
+    pub client_url: String,
+}
+
+impl Facts {
+    /// The facts about a node that listens on `bound` and, if the admin listener is on, `admin`.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration has no endpoint and `bound` has no port.
+    pub fn new(
+        config: &Config,
+        bound: SocketAddr,
+        admin: Option<SocketAddr>,
+        now: UnixSeconds,
+    ) -> Result<Self, ConfigError> {
+        let endpoint = config.first_endpoint(bound.port())?;
+        let public =
+            if config.access_keys.is_development() { public(config, &endpoint, now) } else { None };
+        Ok(Self {
+            admin,
+            file: config.file.clone(),
+            file_unused: config.file.is_none() && Path::new(DEFAULT_FILE).exists(),
+            public,
+            echo: config.hub_defaults.event_handlers.iter().any(|h| h.user_event_pattern == "*"),
+            endpoint,
+        })
+    }
+}
+
+fn public(config: &Config, endpoint: &Endpoint, now: UnixSeconds) -> Option<PublicAccess> {
+    let key = &config.access_keys.primary;
+    let hub = HubName::new("chat").ok()?;
+    let lifetime = Duration::from_secs(u64::from(DEFAULT_LIFETIME_MINUTES) * 60);
+    let token = NewToken {
+        audience: &endpoint.client_audience(&hub),
+        issued_at: now,
+        expires_at: now.plus(lifetime),
+        subject: None,
+        roles: &["webpubsub.joinLeaveGroup".to_owned(), "webpubsub.sendToGroup".to_owned()],
+        groups: &[],
+    };
+    let connection = ConnectionString { endpoint: endpoint.clone(), access_key: key.clone() };
+    Some(PublicAccess {
+        connection_string: connection.expose()?,
+        client_url: endpoint.client_url(&hub, &sign(&token, key)),
+    })
+}
+
+/// The screen: at most 24 lines, at most 100 columns where no address makes a line longer.
+#[must_use]
+pub fn render(facts: &Facts) -> String {
+    let option = facts.file.as_deref().map(config_option).unwrap_or_default();
+    let endpoint = &facts.endpoint;
+    let mut screen = Screen(String::new());
+    screen.line(format_args!("Hubwire {} is ready.\n", env!("CARGO_PKG_VERSION")));
+    screen.fact("Endpoint", endpoint);
+    match &facts.public {
+        Some(public) => {
+            screen.fact("Connection string", &public.connection_string);
+            screen.fact("Client URL", &public.client_url);
+            screen.fact("", "hub chat, may join and send to every group, good for 60 minutes");
+        }
+        None => {
+            screen.fact("Connection string", format_args!("hubwire connection-string{option}"));
+            let roles = "--role joinLeaveGroup --role sendToGroup";
+            screen.fact("Client URL", format_args!("hubwire token --hub chat {roles}{option}"));
+        }
+    }
+    if let Some(admin) = facts.admin {
+        screen.fact("Metrics", format_args!("http://{admin}/metrics"));
+    }
+    match &facts.file {
+        Some(file) => screen.fact("Configuration", file.display()),
+        None => screen.fact("Configuration", "no file: public development key, loopback only"),
+    }
+    if facts.file_unused {
+        screen.fact("", format_args!("{DEFAULT_FILE} is not in use: add --config {DEFAULT_FILE}"));
+    }
+    if facts.echo {
+        screen.fact("Events", "builtin:echo answers every event of every hub with its own data");
+    }
+
+    let shown = if facts.public.is_some() { "the client URL above" } else { "a client URL" };
+    screen.line("\nThree things to try:");
+    screen.line(format_args!("  1. In a browser's console, with {shown}:"));
+    screen.line("       s = new WebSocket(\"CLIENT_URL\"); s.onmessage = e => console.log(e.data)");
+    screen.line(r#"       s.send("hello")"#);
+    screen.line("  2. Send to every client of hub chat over REST:");
+    screen.line(format_args!("       curl {endpoint}/api/hubs/chat/:send -H 'Content-Type: text/plain' \\"));
+    screen.line("         -d hello -H \"Authorization: \\");
+    screen.line(format_args!("         Bearer $(hubwire token --rest /api/hubs/chat/:send{option})\""));
+    screen.line("  3. With Node 22 or newer, a client that speaks the json subprotocol:");
+    screen.line(r#"       node -e 's = new WebSocket(process.argv[1], "json.webpubsub.azure.v1");"#);
+    screen.line(format_args!(
+        "         s.onmessage = e => console.log(e.data)' \"$(hubwire token --hub chat{option})\""
+    ));
+    screen.0
+}
+
+/// ` --config FILE`, fit to be pasted into a shell.
+#[must_use]
+pub fn config_option(file: &Path) -> String {
+    let path = file.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if !path.is_empty() && path.chars().all(plain) {
+        format!(" --config {path}")
+    } else {
+        format!(" --config '{}'", path.replace('\'', r"'\''"))
+    }
+}
+
+struct Screen(String);
+
+impl Screen {
+    fn line(&mut self, line: impl std::fmt::Display) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.0, "{line}");
+    }
+
+    fn fact(&mut self, name: &str, value: impl std::fmt::Display) {
+        self.line(format_args!("  {name:<18} {value}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(facts: &Facts, shown: &[&str], hidden: &[&str]) {
+        let screen = render(facts);
+        assert!(screen.lines().count() <= 24, "{screen}");
+        for line in screen.lines() {
+            assert!(line.chars().count() <= 100 || line.contains("http") || line.contains("ws"), "{line}");
+        }
+        for text in shown {
+            assert!(screen.contains(text), "{text} is not in\n{screen}");
+        }
+        for text in hidden {
+            assert!(!screen.contains(text), "{text} is in\n{screen}");
+        }
+    }
+
+    fn facts() -> Facts {
+        Facts {
+            endpoint: Endpoint::parse("http://localhost:8080").unwrap(),
+            admin: None,
+            file: None,
+            file_unused: false,
+            public: Some(PublicAccess {
+                connection_string: "Endpoint=http://localhost:8080;AccessKey=K;Version=1.0;".to_owned(),
+                client_url: "ws://localhost:8080/client/hubs/chat?access_token=T".to_owned(),
+            }),
+            echo: true,
+        }
+    }
+
+    #[test]
+    fn the_public_key_is_shown() {
+        check(
+            &facts(),
+            &["AccessKey=K", "?access_token=T", "no file", "builtin:echo answers every event"],
+            &["--config", "Metrics", "connection-string"],
+        );
+    }
+
+    #[test]
+    fn a_private_key_is_not_shown() {
+        let facts = Facts {
+            file: Some("etc/hubwire.toml".into()),
+            public: None,
+            echo: false,
+            admin: Some(([127, 0, 0, 1], 8081).into()),
+            ..facts()
+        };
+        check(
+            &facts,
+            &[
+                "hubwire connection-string --config etc/hubwire.toml",
+                "hubwire token --hub chat --role joinLeaveGroup --role sendToGroup --config etc/",
+                "Metrics            http://127.0.0.1:8081/metrics",
+            ],
+            &["AccessKey", "access_token", "builtin:echo", "development"],
+        );
+    }
+
+    #[test]
+    fn the_longest_screen_fits() {
+        check(
+            &Facts { file_unused: true, admin: Some(([127, 0, 0, 1], 8081).into()), ..facts() },
+            &["hubwire.toml is not in use"],
+            &[],
+        );
+    }
+
+    #[test]
+    fn facts_come_from_the_configuration() {
+        let key = "k".repeat(32);
+        let load = |source: &str| {
+            let config = Config::parse(Path::new("x.toml"), source).unwrap();
+            Facts::new(&config, ([127, 0, 0, 1], 4711).into(), None, UnixSeconds(1_000)).unwrap()
+        };
+        let public = load("").public.unwrap();
+        assert!(public.connection_string.starts_with("Endpoint=http://localhost:4711;AccessKey="));
+        assert!(public.client_url.starts_with("ws://localhost:4711/client/hubs/chat?access_token="));
+        assert_eq!(load(&format!("access_keys.primary = '{key}'")).public, None);
+        assert!(!load("").echo);
+    }
+
+    #[test]
+    fn hints_survive_the_shell() {
+        let check = |file: &str, expected: &str| assert_eq!(config_option(Path::new(file)), expected);
+        check("hubwire.toml", " --config hubwire.toml");
+        check("my file", " --config 'my file'");
+        check("it's", r" --config 'it'\''s'");
+        check("$(x)", " --config '$(x)'");
+    }
+}

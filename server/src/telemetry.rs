@@ -1,0 +1,128 @@
+//! Logs, and what keeps secrets out of them.
+
+use std::fmt;
+
+use hubwire_proto::percent;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::{LogConfig, LogFormat};
+
+/// Starts logging to standard error. A process does this once; a second call changes nothing.
+pub fn init(config: &LogConfig) {
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match config.format {
+        LogFormat::Text => lines.with_ansi(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    // The only failure is a subscriber that is installed already, by a test for example.
+    let _ = tracing_subscriber::registry().with(lines.with_filter(config.targets())).try_init();
+}
+
+/// A value that logs never show, whatever the format asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Redacted<T>(pub T);
+
+impl<T> fmt::Debug for Redacted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REDACTED)
+    }
+}
+
+impl<T> fmt::Display for Redacted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REDACTED)
+    }
+}
+
+const REDACTED: &str = "(redacted)";
+
+/// A query parameter with one of these in its name, once decoded, carries a secret.
+const SECRET_WORDS: [&str; 9] =
+    ["token", "secret", "password", "passwd", "key", "sig", "code", "auth", "credential"];
+
+/// `url`, or the target of a request, with the values of secret query parameters and any password
+/// replaced; for every log of a URL. `access_token`, `awps_reconnection_token`, `code` and `sig`
+/// are among them. A fragment goes entirely.
+#[must_use]
+pub fn redact_url(url: &str) -> String {
+    let url = url.split('#').next().unwrap_or_default();
+    let (address, query) = match url.split_once('?') {
+        Some((address, query)) => (address, Some(query)),
+        None => (url, None),
+    };
+    let mut redacted = redact_user(address);
+    let mut separator = '?';
+    for pair in query.into_iter().flat_map(|query| query.split(['&', ';'])) {
+        redacted.push(separator);
+        separator = '&';
+        match pair.split_once('=') {
+            Some((name, _)) if is_secret(name) => {
+                redacted.push_str(name);
+                redacted.push('=');
+                redacted.push_str(REDACTED);
+            }
+            // A bare token behind the question mark has no name to know it by.
+            None if pair.len() >= 32 => redacted.push_str(REDACTED),
+            _ => redacted.push_str(pair),
+        }
+    }
+    redacted
+}
+
+fn redact_user(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    let authority = rest.split('/').next().unwrap_or_default();
+    match authority.rsplit_once('@') {
+        Some((user, _)) => format!("{scheme}://{REDACTED}{}", &rest[user.len()..]),
+        None => address.to_owned(),
+    }
+}
+
+/// Percent-encoding could hide a name from a plain comparison.
+fn is_secret(name: &str) -> bool {
+    let name = percent::decode_bytes(name);
+    let name = String::from_utf8_lossy(&name).to_ascii_lowercase();
+    SECRET_WORDS.iter().any(|word| name.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_lose_their_secrets() {
+        let check = |url: &str, expected: &str| assert_eq!(redact_url(url), expected, "{url}");
+        check("/client/hubs/chat", "/client/hubs/chat");
+        check("", "");
+        check("/a?", "/a?");
+        check(
+            "ws://h:1/client/hubs/chat?access_token=eyJ.a.b&x=1",
+            "ws://h:1/client/hubs/chat?access_token=(redacted)&x=1",
+        );
+        check(
+            "/c?awps_connection_id=7&awps_reconnection_token=s",
+            "/c?awps_connection_id=7&awps_reconnection_token=(redacted)",
+        );
+        check("https://f.example/api?code=s&sig=t", "https://f.example/api?code=(redacted)&sig=(redacted)");
+        check("/?ACCESS_TOKEN=s&Api-Key=s", "/?ACCESS_TOKEN=(redacted)&Api-Key=(redacted)");
+        check("/?access%5Ftoken=s&%61ccess_tok%65n=s", "/?access%5Ftoken=(redacted)&%61ccess_tok%65n=(redacted)");
+        check("/?x=1;client_secret=s", "/?x=1&client_secret=(redacted)");
+        check("/?token=a=b==&y=2", "/?token=(redacted)&y=2");
+        check("/?api-version=2024-12-01&excluded=c", "/?api-version=2024-12-01&excluded=c");
+        check("/?flag&token", "/?flag&token");
+        check(&format!("/?{}", "e".repeat(32)), "/?(redacted)");
+        check("https://user:pw@h.example/p?x=1", "https://(redacted)@h.example/p?x=1");
+        check("https://h.example/a@b", "https://h.example/a@b");
+        check("/a?x=1#access_token=s", "/a?x=1");
+        check("/a?x=?access_token=s", "/a?x=?access_token=s");
+    }
+
+    #[test]
+    fn a_redacted_value_does_not_show() {
+        let secret = Redacted("s3cret");
+        assert_eq!(format!("{secret} {secret:?} {secret:#?}"), "(redacted) (redacted) (redacted)");
+        assert_eq!(secret.0, "s3cret");
+    }
+}

@@ -1,0 +1,109 @@
+"""The `websockets` package: simple clients, and the json subprotocol spoken by hand."""
+
+import json
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+JSON_PROTOCOL = "json.webpubsub.azure.v1"
+EVERY_ROLE = ["webpubsub.joinLeaveGroup", "webpubsub.sendToGroup"]
+SECONDS = 10
+
+
+def connect_json(server, hub, **claims):
+    socket = connect(server.client_url(hub, **claims), subprotocols=[JSON_PROTOCOL])
+    assert socket.subprotocol == JSON_PROTOCOL
+    connected = json.loads(socket.recv(SECONDS))
+    assert (connected["type"], connected["event"]) == ("system", "connected")
+    return socket, connected
+
+
+def exchange(socket, request, *answers):
+    socket.send(json.dumps(request))
+    for answer in answers:
+        assert json.loads(socket.recv(SECONDS)) == answer
+
+
+def test_simple_client_is_echoed(server):
+    with connect(server.client_url(server.new_hub())) as socket:
+        assert socket.subprotocol is None
+        for message in ["text", "äöü €", b"\x00\xff", "x" * 200_000, b"y" * 200_000]:
+            socket.send(message)
+            assert socket.recv(SECONDS) == message
+
+
+def test_fragments_are_one_message(server):
+    with connect(server.client_url(server.new_hub())) as socket:
+        socket.send(["frag", "men", "ted"])
+        assert socket.recv(SECONDS) == "fragmented"
+        socket.send([b"\x01", b"", b"\x02"])
+        assert socket.recv(SECONDS) == b"\x01\x02"
+
+
+def test_ping_is_answered(server):
+    with connect(server.client_url(server.new_hub())) as socket:
+        assert socket.ping(b"payload").wait(SECONDS)
+
+
+def test_group_messages_reach_both_kinds_of_client(server):
+    hub = server.new_hub()
+    simple = connect(server.client_url(hub, groups=["g"]))
+    member, connected = connect_json(server, hub, user="mia", roles=EVERY_ROLE)
+    assert connected["userId"] == "mia"
+    exchange(
+        member,
+        {"type": "joinGroup", "group": "g", "ackId": 1},
+        {"type": "ack", "ackId": 1, "success": True},
+    )
+    common = {"type": "message", "from": "group", "group": "g", "fromUserId": "mia"}
+    for data_type, data, raw in [
+        ("text", "hi", "hi"),
+        ("json", [1, {"a": None}], '[1,{"a":null}]'),
+        ("binary", "AQI=", b"\x01\x02"),
+    ]:
+        request = {"type": "sendToGroup", "group": "g", "dataType": data_type, "data": data}
+        member.send(json.dumps(request, separators=(",", ":")))
+        answer = json.loads(member.recv(SECONDS))
+        assert answer == {**common, "dataType": data_type, "data": data}
+        assert simple.recv(SECONDS) == raw
+    simple.close()
+    member.close()
+
+
+def test_event_is_answered_before_its_ack(server):
+    socket, _ = connect_json(server, server.new_hub())
+    exchange(
+        socket,
+        {"type": "event", "event": "greet", "dataType": "json", "data": {"a": 1}, "ackId": 5},
+        {"type": "message", "from": "server", "dataType": "json", "data": {"a": 1}},
+        {"type": "ack", "ackId": 5, "success": True},
+    )
+    socket.close()
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["[]", "{}", '{"type":"shout"}', '{"type":"ping"', '{"type":"joinGroup","group":1}'],
+)
+def test_malformed_message_ends_the_connection(server, message):
+    socket, _ = connect_json(server, server.new_hub())
+    socket.send(message)
+    farewell = json.loads(socket.recv(SECONDS))
+    assert (farewell["type"], farewell["event"]) == ("system", "disconnected")
+    with pytest.raises(ConnectionClosed) as closed:
+        socket.recv(SECONDS)
+    assert closed.value.rcvd.code == 1007
+
+
+def test_no_token_no_entry(server):
+    with pytest.raises(InvalidStatus) as refused:
+        connect(f"ws://127.0.0.1:{server.port}/client/hubs/{server.new_hub()}")
+    assert refused.value.response.status_code == 401
+
+
+def test_authorization_header_is_a_token_too(server):
+    url, token = server.client_url(server.new_hub(), user="ann").split("?access_token=")
+    headers = {"Authorization": f"Bearer {token}"}
+    with connect(url, additional_headers=headers, subprotocols=[JSON_PROTOCOL]) as socket:
+        assert json.loads(socket.recv(SECONDS))["userId"] == "ann"

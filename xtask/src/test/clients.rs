@@ -1,0 +1,111 @@
+//! The outer rings: clients that we did not write, against the release binary.
+//!
+//! Each suite starts its own servers on ports that the system chooses; it learns the binary from
+//! `HUBWIRE_BIN` and needs nothing else from here.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::Rings;
+use crate::shell::Cmd;
+use crate::summary::Outcome;
+use crate::tools;
+
+/// `ws`, `@azure/web-pubsub-client` and `@azure/web-pubsub` under Node's test runner.
+pub(super) fn javascript(rings: &Rings<'_>) -> Result<Outcome> {
+    if let Some(skipped) = missing(&["node", "npm"]) {
+        return Ok(skipped);
+    }
+    node_suite(rings, "javascript", &[])
+}
+
+/// A page in headless Chromium, driven by playwright-core.
+pub(super) fn browser(rings: &Rings<'_>) -> Result<Outcome> {
+    if let Some(skipped) = missing(&["node", "npm"]) {
+        return Ok(skipped);
+    }
+    match tools::chromium() {
+        Ok(chromium) => node_suite(rings, "browser", &[("CHROMIUM", &chromium)]),
+        Err(reason) => Ok(Outcome::Skipped(reason)),
+    }
+}
+
+/// `websockets` and the vendor's Python SDKs under pytest.
+pub(super) fn python(rings: &Rings<'_>) -> Result<Outcome> {
+    if let Some(skipped) = missing(&["python3"]) {
+        return Ok(skipped);
+    }
+    let folder = rings.workspace.root.join("tests/sdk/python");
+    let bin = tools::python_environment(
+        rings.workspace,
+        "python-sdk",
+        &folder.join("requirements.txt"),
+    )?;
+    Cmd::new(bin.join("python"))
+        .args(["-m", "pytest", "-q"])
+        .env("HUBWIRE_BIN", rings.server()?)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .dir(&folder)
+        .run()?;
+    Ok(Outcome::Passed)
+}
+
+/// Autobahn's fuzzing client, which exists for Python 2.7 alone.
+pub(super) fn autobahn(rings: &Rings<'_>) -> Result<Outcome> {
+    if let Some(skipped) = missing(&["python3"]) {
+        return Ok(skipped);
+    }
+    let Some(python2) = tools::python2() else {
+        return Ok(Outcome::Skipped(
+            "no Python 2.7, the only one that autobahntestsuite runs on: `pyenv install 2.7.18`"
+                .to_owned(),
+        ));
+    };
+    let folder = rings.workspace.root.join("tests/sdk/autobahn");
+    let packages = tools::python2_packages(
+        rings.workspace,
+        &python2,
+        "autobahn",
+        &folder.join("requirements.txt"),
+    )?;
+    Cmd::new("python3")
+        .args([folder.join("run.py")])
+        .args(["--python2".as_ref(), python2.as_os_str()])
+        .args(["--packages".as_ref(), packages.as_os_str()])
+        .args(["--reports".into(), rings.workspace.target.join("autobahn")])
+        .env("HUBWIRE_BIN", rings.server()?)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .dir(&folder)
+        .run()?;
+    Ok(Outcome::Passed)
+}
+
+fn node_suite(rings: &Rings<'_>, name: &str, environment: &[(&str, &Path)]) -> Result<Outcome> {
+    let folder = rings.workspace.root.join("tests/sdk").join(name);
+    tools::node_packages(&folder)?;
+    let mut tests = Cmd::new("npm")
+        .args(["test", "--silent"])
+        .env("HUBWIRE_BIN", rings.server()?)
+        .dir(&folder);
+    for (key, value) in environment {
+        tests = tests.env(key, value);
+    }
+    tests.run()?;
+    Ok(Outcome::Passed)
+}
+
+fn missing(programs: &[&str]) -> Option<Outcome> {
+    let absent: Vec<&str> = programs
+        .iter()
+        .copied()
+        .filter(|program| !tools::present(program))
+        .collect();
+    if absent.is_empty() {
+        return None;
+    }
+    Some(Outcome::Skipped(format!(
+        "not installed: {}",
+        absent.join(", ")
+    )))
+}
