@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::io;
 
+use hubwire_proto::ws::Opcode;
 use serde::Deserialize;
 
 use crate::failure::{Cause, Stage};
@@ -95,7 +96,7 @@ impl Client {
 
     /// Sends a WebSocket ping.
     pub(crate) fn ping(&mut self) -> io::Result<()> {
-        frames::write(frames::PING, b"", self.socket.outgoing());
+        frames::write(Opcode::Ping, b"", self.socket.outgoing());
         self.socket.flush()
     }
 
@@ -180,21 +181,20 @@ impl Client {
     #[inline]
     fn on_frame(&mut self, frame: Frame<'_>, ledger: &mut Ledger) -> Result<(), Cause> {
         match frame.opcode {
-            frames::TEXT | frames::BINARY => match ledger.finder.find(frame.payload) {
+            Opcode::Text | Opcode::Binary => match ledger.finder.find(frame.payload) {
                 Some(stamp) if frame.fin => self.on_delivery(stamp, ledger),
                 stamp @ Some(_) => self.fragmented = stamp,
                 None => self.on_notice(frame.payload, ledger)?,
             },
-            frames::CONTINUATION if frame.fin => {
+            Opcode::Continuation if frame.fin => {
                 if let Some(stamp) = self.fragmented.take() {
                     self.on_delivery(stamp, ledger);
                 }
             }
-            frames::CONTINUATION => {}
-            frames::PING => frames::write(frames::PONG, frame.payload, self.socket.outgoing()),
-            frames::PONG => ledger.counters.pongs += 1,
-            frames::CLOSE => return Err(close_cause(frame.payload)),
-            opcode => return Err(Cause::Unexpected(format!("a frame of opcode {opcode}"))),
+            Opcode::Continuation => {}
+            Opcode::Ping => frames::write(Opcode::Pong, frame.payload, self.socket.outgoing()),
+            Opcode::Pong => ledger.counters.pongs += 1,
+            Opcode::Close => return Err(close_cause(frame.payload)),
         }
         Ok(())
     }
@@ -231,7 +231,7 @@ impl Client {
                 Some(group) => {
                     let group = serde_json::Value::from(group.as_str());
                     let join = format!(r#"{{"type":"joinGroup","group":{group},"ackId":1}}"#);
-                    frames::write(frames::TEXT, join.as_bytes(), self.socket.outgoing());
+                    frames::write(Opcode::Text, join.as_bytes(), self.socket.outgoing());
                     self.stage = Stage::Joining;
                 }
                 None => self.ready(ledger),
@@ -359,8 +359,8 @@ mod tests {
             assert_eq!(client.stage, Stage::Ready);
             let mut sent = Vec::new();
             let join = r#"{"type":"joinGroup","group":"g\"0","ackId":1}"#;
-            frames::write(frames::TEXT, join.as_bytes(), &mut sent);
-            frames::write(frames::PONG, b"are you there", &mut sent);
+            frames::write(Opcode::Text, join.as_bytes(), &mut sent);
+            frames::write(Opcode::Pong, b"are you there", &mut sent);
             assert_eq!(*client.socket.outgoing(), sent, "{sizes:?}");
         }
     }
@@ -383,7 +383,7 @@ mod tests {
         let bye = r#"{"type":"system","event":"disconnected","message":"bye"}"#;
         check(&[frame(0x81, bye)], "disconnected the client: bye");
         check(&[frame(0x81, "hello")], "unexpected message: hello");
-        check(&[frame(0x83, "")], "opcode 3");
+        check(&[frame(0x83, "")], "opcode 0x3");
         check(&[frame(0xC1, "")], "reserved bit");
     }
 

@@ -105,8 +105,8 @@ pub(crate) fn open_loop(
     }
 }
 
-/// How many messages a rate makes in a time, and the interval between two; `None` if there are
-/// none.
+/// The interval between two messages at a rate, and how many of them come nearest to a time, one
+/// at least; `None` for no rate or no time.
 pub(crate) fn schedule(per_second: f64, duration: Duration) -> Option<(Duration, u64)> {
     if per_second <= 0.0 {
         return None;
@@ -114,8 +114,8 @@ pub(crate) fn schedule(per_second: f64, duration: Duration) -> Option<(Duration,
     let interval = Duration::try_from_secs_f64(per_second.recip())
         .ok()?
         .max(Duration::from_nanos(1));
-    let count = nanos(duration).div_ceil(nanos(interval));
-    (count > 0).then_some((interval, count))
+    let count = (nanos(duration) + nanos(interval) / 2) / nanos(interval);
+    (!duration.is_zero()).then_some((interval, count.max(1)))
 }
 
 /// Waits until the ledger counts `total` deliveries, as long as some keep coming.
@@ -181,7 +181,8 @@ mod tests {
         }
         check(50.0, 2.0, Some((20_000_000, 100)));
         check(10_000.0, 2.0, Some((100_000, 20_000)));
-        check(0.5, 1.0, Some((2_000_000_000, 1)));
+        check(120.0, 0.3, Some((8_333_333, 36)));
+        check(0.1, 1.0, Some((10_000_000_000, 1)));
         check(1e9, 0.001, Some((1, 1_000_000)));
         check(0.0, 2.0, None);
         check(50.0, 0.0, None);

@@ -1,5 +1,7 @@
 //! What a connection publishes, built once and patched for each message.
 
+use hubwire_proto::ws::Opcode;
+
 use crate::frames;
 use crate::stamp::{self, Stamp};
 
@@ -36,7 +38,7 @@ impl Publication {
         let text = stamp::text(size, Stamp { time: 0, sender });
         let message = format!(r#"{head}{text}"}}"#);
         let mut frame = Vec::new();
-        frames::write(frames::TEXT, message.as_bytes(), &mut frame);
+        frames::write(Opcode::Text, message.as_bytes(), &mut frame);
         let message_at = frame.len() - message.len();
         let ack = head.find(r#""ackId":"#).filter(|_| ack).map(|at| Ack {
             at: message_at + at + r#""ackId":"#.len(),

@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(path, "/base/client/hubs/bench");
         let key = AccessKey::new(KEY).expect("a key");
         let claims = verify(token, &[&key], unix_now(), DEFAULT_SKEW).expect("valid");
-        assert_eq!(claims.user_id.as_deref(), Some("u3"));
+        assert_eq!(claims.subject.as_deref(), Some("u3"));
         assert!(
             request.contains("\r\nHost: 127.0.0.1:8080\r\n"),
             "{request}"

@@ -18,7 +18,10 @@ struct Range {
 pub struct AckMemory {
     newest: Option<Range>,
     /// Older ranges, oldest in front. Counting clients never need it.
-    #[expect(clippy::box_collection, reason = "three words less in every connection")]
+    #[expect(
+        clippy::box_collection,
+        reason = "three words less in every connection"
+    )]
     older: Option<Box<VecDeque<Range>>>,
     count: u64,
 }
@@ -28,7 +31,11 @@ impl AckMemory {
     #[must_use]
     pub fn contains(&self, ack_id: u64) -> bool {
         let holds = |range: &Range| (range.first..=range.last).contains(&ack_id);
-        self.newest.as_ref().is_some_and(holds) || self.older.as_ref().is_some_and(|older| older.iter().any(holds))
+        self.newest.as_ref().is_some_and(holds)
+            || self
+                .older
+                .as_ref()
+                .is_some_and(|older| older.iter().any(holds))
     }
 
     /// Remembers a success that is not remembered yet.
@@ -37,7 +44,10 @@ impl AckMemory {
         match &mut self.newest {
             Some(range) if range.last.checked_add(1) == Some(ack_id) => range.last = ack_id,
             newest => {
-                if let Some(range) = newest.replace(Range { first: ack_id, last: ack_id }) {
+                if let Some(range) = newest.replace(Range {
+                    first: ack_id,
+                    last: ack_id,
+                }) {
                     self.older.get_or_insert_default().push_back(range);
                 }
             }

@@ -60,7 +60,10 @@ pub struct Asks {
 
 impl fmt::Debug for Asks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Asks").field("open", &self.len()).field("limit", &self.limit).finish_non_exhaustive()
+        f.debug_struct("Asks")
+            .field("open", &self.len())
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
     }
 }
 
@@ -68,7 +71,11 @@ impl Asks {
     /// Room for `limit` open questions.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { open: Mutex::default(), next: AtomicU64::new(1), limit }
+        Self {
+            open: Mutex::default(),
+            next: AtomicU64::new(1),
+            limit,
+        }
     }
 
     /// Opens a question that `expected` shards will answer, at least one.
@@ -81,14 +88,23 @@ impl Asks {
             return Err(TooManyAsks);
         }
         let correlation = self.next.fetch_add(1, Ordering::Relaxed);
-        open.insert(correlation, Pending { missing: expected, answers: Vec::with_capacity(expected), on_complete });
+        open.insert(
+            correlation,
+            Pending {
+                missing: expected,
+                answers: Vec::with_capacity(expected),
+                on_complete,
+            },
+        );
         Ok(ReplyTo(correlation))
     }
 
     /// Delivers one shard's answer; the last one completes the question.
     pub fn answer(&self, to: ReplyTo, answer: Answer) {
         let mut open = self.lock();
-        let Some(pending) = open.get_mut(&to.0) else { return };
+        let Some(pending) = open.get_mut(&to.0) else {
+            return;
+        };
         pending.answers.push(answer);
         pending.missing = pending.missing.saturating_sub(1);
         if pending.missing > 0 {
@@ -96,7 +112,12 @@ impl Asks {
         }
         let complete = open.remove(&to.0);
         drop(open);
-        if let Some(Pending { answers, on_complete, .. }) = complete {
+        if let Some(Pending {
+            answers,
+            on_complete,
+            ..
+        }) = complete
+        {
             on_complete(answers);
         }
     }
@@ -133,12 +154,17 @@ mod tests {
     fn a_question_completes_with_its_last_answer_and_only_once() {
         let asks = Asks::new(10);
         let (send, receive) = mpsc::channel();
-        let to = asks.open(2, Box::new(move |answers| send.send(answers).unwrap())).unwrap();
+        let to = asks
+            .open(2, Box::new(move |answers| send.send(answers).unwrap()))
+            .unwrap();
         asks.answer(to, Answer::Applied(1));
         assert!(receive.try_recv().is_err());
         asks.answer(to, Answer::Applied(2));
         asks.answer(to, Answer::Applied(3));
-        assert_eq!(receive.try_recv().unwrap(), [Answer::Applied(1), Answer::Applied(2)]);
+        assert_eq!(
+            receive.try_recv().unwrap(),
+            [Answer::Applied(1), Answer::Applied(2)]
+        );
         assert!(asks.is_empty());
     }
 

@@ -78,7 +78,9 @@ impl Action {
     pub fn reply_to(&self) -> Option<ReplyTo> {
         match self {
             Self::Deliver { .. } => None,
-            Self::Join { reply, .. } | Self::Leave { reply, .. } | Self::Close { reply, .. } => *reply,
+            Self::Join { reply, .. } | Self::Leave { reply, .. } | Self::Close { reply, .. } => {
+                *reply
+            }
             Self::Ask { reply, .. } => Some(*reply),
         }
     }
@@ -114,7 +116,11 @@ impl Excluded {
     /// Leaves out `connections`.
     #[must_use]
     pub fn from_ids(connections: Vec<ConnectionId>) -> Self {
-        if connections.is_empty() { Self::Nobody } else { Self::Many(connections.into()) }
+        if connections.is_empty() {
+            Self::Nobody
+        } else {
+            Self::Many(connections.into())
+        }
     }
 
     /// Whether `connection` is left out.

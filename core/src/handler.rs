@@ -9,6 +9,7 @@ use hubwire_proto::message::DataType;
 
 use crate::id::ConnectionId;
 use crate::inbox::{Inbox, Mail, Permit};
+use crate::memory::{Charge, NodeMemory};
 
 /// Where the events of a handler go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,13 @@ impl EventPattern {
         if pattern.trim() == "*" {
             return Self::All;
         }
-        Self::Names(pattern.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect())
+        Self::Names(
+            pattern
+                .split(',')
+                .map(|name| name.trim().to_owned())
+                .filter(|name| !name.is_empty())
+                .collect(),
+        )
     }
 
     fn matches(&self, event: &str) -> bool {
@@ -56,7 +63,10 @@ pub struct EventHandler {
 /// The destination of the first handler that takes the user event `event`.
 #[must_use]
 pub fn destination_of(handlers: &[EventHandler], event: &str) -> Option<Destination> {
-    handlers.iter().find(|handler| handler.user_events.matches(event)).map(|handler| handler.destination)
+    handlers
+        .iter()
+        .find(|handler| handler.user_events.matches(event))
+        .map(|handler| handler.destination)
 }
 
 /// Names one call of one session, so that a late answer cannot reach another.
@@ -95,6 +105,8 @@ pub struct UpstreamCall {
     pub destination: Destination,
     /// How to answer.
     pub ticket: CallTicket,
+    /// `data` in the node's account of queued bytes.
+    pub charge: Charge,
 }
 
 /// The right and duty to answer one call. Dropped unanswered, it answers that the call failed.
@@ -102,13 +114,26 @@ pub struct UpstreamCall {
 pub struct CallTicket {
     inbox: Arc<Inbox>,
     permit: Option<Permit>,
+    memory: Arc<NodeMemory>,
     connection: ConnectionId,
     call: CallId,
 }
 
 impl CallTicket {
-    pub(crate) fn new(inbox: Arc<Inbox>, permit: Permit, connection: ConnectionId, call: CallId) -> Self {
-        Self { inbox, permit: Some(permit), connection, call }
+    pub(crate) fn new(
+        inbox: Arc<Inbox>,
+        permit: Permit,
+        memory: Arc<NodeMemory>,
+        connection: ConnectionId,
+        call: CallId,
+    ) -> Self {
+        Self {
+            inbox,
+            permit: Some(permit),
+            memory,
+            connection,
+            call,
+        }
     }
 
     /// The connection that waits.
@@ -124,7 +149,16 @@ impl CallTicket {
 
     fn send(&mut self, outcome: CallOutcome) {
         if let Some(permit) = self.permit.take() {
-            let answer = CallAnswer { connection: self.connection, call: self.call, outcome };
+            let bytes = outcome.as_ref().map_or(0, |reply| {
+                reply.as_ref().map_or(0, |reply| reply.bytes.len())
+            });
+            let charge = self.memory.guard(bytes);
+            let answer = CallAnswer {
+                connection: self.connection,
+                call: self.call,
+                outcome,
+                charge,
+            };
             self.inbox.send(permit, Mail::Answer(Box::new(answer)));
         }
     }
@@ -145,6 +179,8 @@ pub struct CallAnswer {
     pub call: CallId,
     /// How it ended.
     pub outcome: CallOutcome,
+    /// The reply in the node's account of queued bytes.
+    pub charge: Charge,
 }
 
 /// Takes events to their handlers. Called on a shard's thread, so it must not wait.
@@ -161,7 +197,10 @@ impl Upstream for Builtin {
     fn call(&mut self, call: UpstreamCall) {
         match call.destination {
             Destination::Echo => {
-                let reply = Reply { data_type: call.data_type, bytes: call.data };
+                let reply = Reply {
+                    data_type: call.data_type,
+                    bytes: call.data,
+                };
                 call.ticket.answer(Ok(Some(reply)));
             }
         }
@@ -174,10 +213,17 @@ mod tests {
 
     #[test]
     fn the_first_matching_handler_takes_an_event() {
-        let handler = |pattern: &str| EventHandler { user_events: EventPattern::parse(pattern), destination: Destination::Echo };
+        let handler = |pattern: &str| EventHandler {
+            user_events: EventPattern::parse(pattern),
+            destination: Destination::Echo,
+        };
         let check = |patterns: &[&str], event: &str, expected: bool| {
             let handlers: Vec<_> = patterns.iter().map(|pattern| handler(pattern)).collect();
-            assert_eq!(destination_of(&handlers, event).is_some(), expected, "{patterns:?} {event}");
+            assert_eq!(
+                destination_of(&handlers, event).is_some(),
+                expected,
+                "{patterns:?} {event}"
+            );
         };
         check(&[], "message", false);
         check(&["*"], "message", true);

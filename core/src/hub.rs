@@ -142,7 +142,11 @@ impl Hub {
     pub fn members(&self, list: &List) -> Option<&MemberList> {
         match list {
             List::All => Some(&self.all),
-            List::Group(group) => self.groups.get(group.0 as usize)?.as_ref().map(|group| &group.members),
+            List::Group(group) => self
+                .groups
+                .get(group.0 as usize)?
+                .as_ref()
+                .map(|group| &group.members),
             List::User(user) => self.users.get(user),
         }
     }
@@ -150,7 +154,11 @@ impl Hub {
     fn members_mut(&mut self, list: &List) -> Option<&mut MemberList> {
         match list {
             List::All => Some(&mut self.all),
-            List::Group(group) => self.groups.get_mut(group.0 as usize)?.as_mut().map(|group| &mut group.members),
+            List::Group(group) => self
+                .groups
+                .get_mut(group.0 as usize)?
+                .as_mut()
+                .map(|group| &mut group.members),
             List::User(user) => self.users.get_mut(user),
         }
     }
@@ -164,7 +172,10 @@ impl Hub {
     /// The name of a group.
     #[must_use]
     pub fn group_name(&self, group: GroupIndex) -> Option<&Arc<str>> {
-        self.groups.get(group.0 as usize)?.as_ref().map(|group| &group.name)
+        self.groups
+            .get(group.0 as usize)?
+            .as_ref()
+            .map(|group| &group.name)
     }
 
     /// Adds a connection.
@@ -178,7 +189,12 @@ impl Hub {
             }
             None => (false, 0),
         };
-        Entry { all_index, user_index, first_of_hub, first_of_user }
+        Entry {
+            all_index,
+            user_index,
+            first_of_hub,
+            first_of_user,
+        }
     }
 
     /// Removes a connection from the list of all; `moved` learns who took its index.
@@ -186,12 +202,18 @@ impl Hub {
         if let Some(slot) = self.all.remove(index) {
             moved(slot);
         }
-        if self.all.is_empty() { Change::Edge } else { Change::Inner }
+        if self.all.is_empty() {
+            Change::Edge
+        } else {
+            Change::Inner
+        }
     }
 
     /// Removes a connection from its user's list; `moved` learns who took its index.
     pub fn leave_user(&mut self, user: &Arc<str>, index: u32, moved: impl FnOnce(Slot)) -> Change {
-        let Some(list) = self.users.get_mut(user) else { return Change::Inner };
+        let Some(list) = self.users.get_mut(user) else {
+            return Change::Inner;
+        };
         if let Some(slot) = list.remove(index) {
             moved(slot);
         }
@@ -216,13 +238,25 @@ impl Hub {
             debug_assert!(false, "a listed group exists");
             return (Membership { group, index: 0 }, Change::Inner);
         };
-        let change = if entry.members.is_empty() { Change::Edge } else { Change::Inner };
-        (Membership { group, index: entry.members.push(slot) }, change)
+        let change = if entry.members.is_empty() {
+            Change::Edge
+        } else {
+            Change::Inner
+        };
+        (
+            Membership {
+                group,
+                index: entry.members.push(slot),
+            },
+            change,
+        )
     }
 
     /// Ends a membership; `moved` learns who took its index. With the last member the group ends.
     pub fn leave(&mut self, membership: Membership, moved: impl FnOnce(Slot)) -> Change {
-        let Some(Some(group)) = self.groups.get_mut(membership.group.0 as usize) else { return Change::Inner };
+        let Some(Some(group)) = self.groups.get_mut(membership.group.0 as usize) else {
+            return Change::Inner;
+        };
         if let Some(slot) = group.members.remove(membership.index) {
             moved(slot);
         }
@@ -237,14 +271,18 @@ impl Hub {
 
     /// Pins a list for a walk. Returns how many places there are to visit.
     pub fn pin(&mut self, list: &List) -> usize {
-        let Some(members) = self.members_mut(list) else { return 0 };
+        let Some(members) = self.members_mut(list) else {
+            return 0;
+        };
         members.pin();
         members.places()
     }
 
     /// Ends a walk's hold on a list; `moved` learns every member with a new index.
     pub fn unpin(&mut self, list: &List, moved: impl FnMut(Slot, u32)) {
-        let Some(members) = self.members_mut(list) else { return };
+        let Some(members) = self.members_mut(list) else {
+            return;
+        };
         members.unpin(moved);
         if !members.is_empty() {
             return;
@@ -260,7 +298,10 @@ impl Hub {
     }
 
     fn create_group(&mut self, name: Arc<str>) -> GroupIndex {
-        let entry = Group { name: Arc::clone(&name), members: MemberList::default() };
+        let entry = Group {
+            name: Arc::clone(&name),
+            members: MemberList::default(),
+        };
         let group = match self.free_groups.pop() {
             Some(group) => {
                 self.groups[group.0 as usize] = Some(entry);
@@ -279,7 +320,9 @@ impl Hub {
         if let Some(ended) = self.groups.get_mut(group.0 as usize).and_then(Option::take) {
             self.group_index.remove(&ended.name);
             self.free_groups.push(group);
-            if self.group_index.capacity() > 64 && self.group_index.len() * 8 < self.group_index.capacity() {
+            if self.group_index.capacity() > 64
+                && self.group_index.len() * 8 < self.group_index.capacity()
+            {
                 self.group_index.shrink_to(self.group_index.len() * 2);
             }
         }

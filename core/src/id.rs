@@ -83,7 +83,9 @@ impl ShardSet {
     pub fn iter(self) -> impl Iterator<Item = ShardId> {
         let mut bits = self.0;
         std::iter::from_fn(move || {
-            let next = u8::try_from(bits.trailing_zeros()).ok().filter(|_| bits != 0)?;
+            let next = u8::try_from(bits.trailing_zeros())
+                .ok()
+                .filter(|_| bits != 0)?;
             bits &= bits - 1;
             Some(ShardId(next))
         })
@@ -164,7 +166,9 @@ impl ConnectionId {
     /// The slot of birth.
     #[must_use]
     pub fn slot(&self) -> Slot {
-        Slot(u32::from_be_bytes([self.0[20], self.0[21], self.0[22], self.0[23]]))
+        Slot(u32::from_be_bytes([
+            self.0[20], self.0[21], self.0[22], self.0[23],
+        ]))
     }
 
     /// The id as clients and REST callers see it.
@@ -219,19 +223,32 @@ mod tests {
         assert_eq!(text.as_str().len(), ConnectionId::TEXT_LENGTH);
         let back = ConnectionId::parse(text.as_str()).unwrap();
         assert_eq!(back, id);
-        assert_eq!((back.node(), back.shard(), back.slot()), (NodeId(513), ShardId(63), Slot(70_000)));
+        assert_eq!(
+            (back.node(), back.shard(), back.slot()),
+            (NodeId(513), ShardId(63), Slot(70_000))
+        );
     }
 
     #[test]
     fn foreign_texts_are_no_connection_ids() {
-        for text in ["", "abc", "0123456789abcdef0123456789abcdef+", &"A".repeat(31), &"A".repeat(33), "é"] {
+        for text in [
+            "",
+            "abc",
+            "0123456789abcdef0123456789abcdef+",
+            &"A".repeat(31),
+            &"A".repeat(33),
+            "é",
+        ] {
             assert_eq!(ConnectionId::parse(text), None, "{text}");
         }
     }
 
     #[test]
     fn a_shard_set_lists_its_members_in_order() {
-        let set = ShardSet::only(ShardId(62)).with(ShardId(0)).with(ShardId(5)).without(ShardId(5));
+        let set = ShardSet::only(ShardId(62))
+            .with(ShardId(0))
+            .with(ShardId(5))
+            .without(ShardId(5));
         assert_eq!(set.iter().collect::<Vec<_>>(), [ShardId(0), ShardId(62)]);
         assert_eq!(ShardSet::first(64).len(), MAX_SHARDS);
         assert_eq!(ShardSet::first(3).bits(), 0b111);

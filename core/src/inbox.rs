@@ -51,7 +51,10 @@ pub struct Inbox {
 
 impl fmt::Debug for Inbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inbox").field("capacity", &self.capacity).field("room", &self.room).finish_non_exhaustive()
+        f.debug_struct("Inbox")
+            .field("capacity", &self.capacity)
+            .field("room", &self.room)
+            .finish_non_exhaustive()
     }
 }
 
@@ -77,7 +80,10 @@ impl Inbox {
     /// Reserves room for one mail.
     pub fn try_reserve(&self) -> Option<Permit> {
         let take = |room: isize| (room > 0).then(|| room - 1);
-        self.room.fetch_update(Ordering::AcqRel, Ordering::Relaxed, take).ok().map(|_| Permit(()))
+        self.room
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, take)
+            .ok()
+            .map(|_| Permit(()))
     }
 
     /// Like [`try_reserve`](Self::try_reserve), but a failure leaves `waiter` to be woken when
@@ -92,14 +98,20 @@ impl Inbox {
     }
 
     /// Gives reserved room back unused. The caller wakes the waiters that this returns.
-    #[expect(clippy::needless_pass_by_value, reason = "a permit is used up by being given away")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a permit is used up by being given away"
+    )]
     pub fn give_back(&self, permit: Permit) -> ShardsToWake {
         let Permit(()) = permit;
         self.free(1)
     }
 
     /// Sends one mail into reserved room and wakes the consumer.
-    #[expect(clippy::needless_pass_by_value, reason = "a permit is used up by being given away")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a permit is used up by being given away"
+    )]
     pub fn send(&self, permit: Permit, mail: Mail) {
         let Permit(()) = permit;
         self.lock().push_back(mail);
@@ -146,7 +158,11 @@ impl Inbox {
     /// Frees the room of `count` mails that the consumer has dealt with. The caller wakes the
     /// waiters that this returns.
     pub fn processed(&self, count: usize) -> ShardsToWake {
-        if count == 0 { ShardsToWake(0) } else { self.free(count) }
+        if count == 0 {
+            ShardsToWake(0)
+        } else {
+            self.free(count)
+        }
     }
 
     /// Mails waiting or reserved, for the gauge.

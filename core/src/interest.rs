@@ -31,7 +31,12 @@ struct Key {
 
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        Probe { kind: self.kind, hub: &self.hub, name: &self.name }.hash(state);
+        Probe {
+            kind: self.kind,
+            hub: &self.hub,
+            name: &self.name,
+        }
+        .hash(state);
     }
 }
 
@@ -65,14 +70,24 @@ impl Interest {
     /// Says that `shard` has someone there from now on.
     pub fn set(&self, kind: Kind, hub: &Arc<str>, name: &Arc<str>, shard: ShardId) {
         let own = ShardSet::only(shard).bits();
-        let key = Key { kind, hub: Arc::clone(hub), name: Arc::clone(name) };
-        self.shards.pin().update_or_insert(key, |bits| bits | own, own);
+        let key = Key {
+            kind,
+            hub: Arc::clone(hub),
+            name: Arc::clone(name),
+        };
+        self.shards
+            .pin()
+            .update_or_insert(key, |bits| bits | own, own);
     }
 
     /// Says that `shard` has nobody there any more.
     pub fn clear(&self, kind: Kind, hub: &Arc<str>, name: &Arc<str>, shard: ShardId) {
         let others = !ShardSet::only(shard).bits();
-        let key = Key { kind, hub: Arc::clone(hub), name: Arc::clone(name) };
+        let key = Key {
+            kind,
+            hub: Arc::clone(hub),
+            name: Arc::clone(name),
+        };
         let shards = self.shards.pin();
         let _: Compute<'_, Key, u64, ()> = shards.compute(key, |entry| match entry {
             Some((_, bits)) if bits & others != 0 => Operation::Insert(bits & others),

@@ -17,7 +17,10 @@ impl NodeMemory {
     /// An empty account with a limit in bytes (`limits.node_queued_bytes`).
     #[must_use]
     pub fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self { queued: AtomicU64::new(0), limit })
+        Arc::new(Self {
+            queued: AtomicU64::new(0),
+            limit,
+        })
     }
 
     /// Bytes charged now.
@@ -47,7 +50,10 @@ impl NodeMemory {
     #[must_use]
     pub fn guard(self: &Arc<Self>, bytes: usize) -> Charge {
         self.charge(bytes);
-        Charge { memory: Arc::clone(self), bytes }
+        Charge {
+            memory: Arc::clone(self),
+            bytes,
+        }
     }
 }
 

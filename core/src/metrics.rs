@@ -129,14 +129,24 @@ mod tests {
 
     #[test]
     fn published_numbers_read_back_and_sum() {
-        let numbers = ShardNumbers { connections: 2, bytes_sent: 7, ..ShardNumbers::default() };
+        let numbers = ShardNumbers {
+            connections: 2,
+            bytes_sent: 7,
+            ..ShardNumbers::default()
+        };
         let metrics = ShardMetrics::default();
         metrics.publish(&numbers);
         let mut sum = metrics.read();
         assert_eq!(sum, numbers);
         sum.add(&numbers);
         let listed = sum.list();
-        let connections = listed.iter().find(|metric| metric.name == "connections").unwrap();
-        assert_eq!((connections.value, connections.kind, connections.help), (4, MetricKind::Gauge, "Connections now."));
+        let connections = listed
+            .iter()
+            .find(|metric| metric.name == "connections")
+            .unwrap();
+        assert_eq!(
+            (connections.value, connections.kind, connections.help),
+            (4, MetricKind::Gauge, "Connections now.")
+        );
     }
 }

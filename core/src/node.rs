@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crate::ask::Asks;
 use crate::command::{Command, Target};
 use crate::id::{ConnectionId, NodeId, ShardId, ShardSet, Slot};
-use crate::inbox::{Inbox, Mail, Permit, ShardsToWake, Wake, WaiterBit};
+use crate::inbox::{Inbox, Mail, Permit, ShardsToWake, WaiterBit, Wake};
 use crate::interest::{Interest, Kind};
 use crate::memory::NodeMemory;
 use crate::metrics::{ShardMetrics, ShardNumbers};
@@ -37,7 +37,10 @@ pub struct Node {
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("id", &self.id).field("shards", &self.inboxes.len()).finish_non_exhaustive()
+        f.debug_struct("Node")
+            .field("id", &self.id)
+            .field("shards", &self.inboxes.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -61,7 +64,9 @@ impl Node {
             id,
             memory: NodeMemory::new(limits.node_queued_bytes),
             interest: Interest::default(),
-            inboxes: (0..shards).map(|_| Arc::new(Inbox::new(limits.inbox_commands))).collect(),
+            inboxes: (0..shards)
+                .map(|_| Arc::new(Inbox::new(limits.inbox_commands)))
+                .collect(),
             metrics: (0..shards).map(|_| ShardMetrics::default()).collect(),
             seats: (0..shards).map(|_| Mutex::default()).collect(),
             seated: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
@@ -151,12 +156,19 @@ impl Node {
     pub fn reserve_seat(self: &Arc<Self>, random: [u8; 16]) -> Result<Seat, NodeFull> {
         let limit = self.limits.connections;
         let one_more = |count: usize| (count < limit).then_some(count + 1);
-        self.connections.fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_more).map_err(|_| NodeFull)?;
-        let fewest = (0u8..).zip(&self.seated).min_by_key(|(_, count)| count.load(Ordering::Relaxed));
+        self.connections
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_more)
+            .map_err(|_| NodeFull)?;
+        let fewest = (0u8..)
+            .zip(&self.seated)
+            .min_by_key(|(_, count)| count.load(Ordering::Relaxed));
         let shard = ShardId(fewest.map_or(0, |(shard, _)| shard));
         self.seated[shard.index()].fetch_add(1, Ordering::Relaxed);
         let slot = self.seats(shard).take();
-        Ok(Seat { connection: ConnectionId::new(random, self.id, shard, slot), node: Arc::clone(self) })
+        Ok(Seat {
+            connection: ConnectionId::new(random, self.id, shard, slot),
+            node: Arc::clone(self),
+        })
     }
 
     /// The shards that a command for `target` of `hub` concerns.
@@ -164,7 +176,11 @@ impl Node {
     pub fn route(&self, hub: &str, target: &Target) -> ShardSet {
         if let Target::Connection(id) = target {
             let here = id.node() == self.id && id.shard().index() < self.inboxes.len();
-            return if here { ShardSet::only(id.shard()) } else { ShardSet::EMPTY };
+            return if here {
+                ShardSet::only(id.shard())
+            } else {
+                ShardSet::EMPTY
+            };
         }
         // With one shard there is nothing to choose, so it keeps no interest.
         if self.inboxes.len() == 1 {
@@ -185,13 +201,18 @@ impl Node {
     pub fn try_send(&self, command: &Command, to: ShardSet) -> Result<(), NoRoom> {
         let permits = self.reserve_in_all(to, FRONT_DOOR).ok_or(NoRoom)?;
         for (shard, permit) in permits {
-            self.inbox(shard).send(permit, Mail::Command(command.clone()));
+            self.inbox(shard)
+                .send(permit, Mail::Command(command.clone()));
         }
         Ok(())
     }
 
     /// Reserves room for one mail in the inbox of every shard in `shards`, or in none.
-    pub(crate) fn reserve_in_all(&self, shards: ShardSet, waiter: WaiterBit) -> Option<Vec<(ShardId, Permit)>> {
+    pub(crate) fn reserve_in_all(
+        &self,
+        shards: ShardSet,
+        waiter: WaiterBit,
+    ) -> Option<Vec<(ShardId, Permit)>> {
         let mut permits = Vec::with_capacity(shards.len());
         for shard in shards.iter() {
             match self.inbox(shard).reserve_or_wait(waiter) {
@@ -238,7 +259,9 @@ impl Node {
     }
 
     fn seats(&self, shard: ShardId) -> std::sync::MutexGuard<'_, FreeSlots> {
-        self.seats[shard.index()].lock().unwrap_or_else(PoisonError::into_inner)
+        self.seats[shard.index()]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -297,31 +320,51 @@ mod tests {
 
     #[test]
     fn seats_spread_over_shards_are_bounded_and_come_back() {
-        let limits = Limits { connections: 4, ..Limits::default() };
+        let limits = Limits {
+            connections: 4,
+            ..Limits::default()
+        };
         let node = Node::new(NodeId(0), 2, limits, HubTable::default());
-        let seats: Vec<_> = (0..4).map(|byte| node.reserve_seat([byte; 16]).unwrap()).collect();
-        let shards: Vec<_> = seats.iter().map(|seat| seat.connection().shard().0).collect();
+        let seats: Vec<_> = (0..4)
+            .map(|byte| node.reserve_seat([byte; 16]).unwrap())
+            .collect();
+        let shards: Vec<_> = seats
+            .iter()
+            .map(|seat| seat.connection().shard().0)
+            .collect();
         assert_eq!(shards, [0, 1, 0, 1]);
         assert_eq!(node.reserve_seat([9; 16]).unwrap_err(), NodeFull);
         let freed = seats[1].connection();
         drop(seats);
         assert_eq!(node.connections(), 0);
-        let again: Vec<_> = (0..4).map(|byte| node.reserve_seat([byte; 16]).unwrap().connection()).collect();
+        let again: Vec<_> = (0..4)
+            .map(|byte| node.reserve_seat([byte; 16]).unwrap().connection())
+            .collect();
         assert!(again.iter().all(|id| id.slot().0 <= freed.slot().0));
     }
 
     #[test]
     fn a_command_reaches_all_its_shards_or_none() {
-        let limits = Limits { inbox_commands: 1, ..Limits::default() };
+        let limits = Limits {
+            inbox_commands: 1,
+            ..Limits::default()
+        };
         let node = Node::new(NodeId(0), 2, limits, HubTable::default());
         let command = Command {
             hub: "chat".into(),
             target: Target::All,
-            action: crate::command::Action::Leave { group: None, reply: None },
+            action: crate::command::Action::Leave {
+                group: None,
+                reply: None,
+            },
         };
         let blocker = node.inbox(ShardId(1)).try_reserve().unwrap();
         assert_eq!(node.try_send(&command, node.shards()), Err(NoRoom));
-        assert_eq!(node.inbox(ShardId(0)).used(), 0, "what was reserved is given back");
+        assert_eq!(
+            node.inbox(ShardId(0)).used(),
+            0,
+            "what was reserved is given back"
+        );
         let _ = node.inbox(ShardId(1)).give_back(blocker);
         assert_eq!(node.try_send(&command, node.shards()), Ok(()));
     }

@@ -16,10 +16,7 @@ enum Chunk {
     /// Frames that other connections may be getting too.
     Shared(Frame),
     /// Frames for this connection alone; neighbours are joined.
-    Private {
-        bytes: Vec<u8>,
-        messages: usize,
-    },
+    Private { bytes: Vec<u8>, messages: usize },
 }
 
 impl Chunk {
@@ -113,16 +110,24 @@ impl Outbox {
 
     /// Queues one private message that `encode` appends to the buffer it is given. Returns the
     /// bytes added.
-    pub fn push_private(&mut self, pool: &mut OutboxPool, encode: impl FnOnce(&mut Vec<u8>)) -> usize {
+    pub fn push_private(
+        &mut self,
+        pool: &mut OutboxPool,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) -> usize {
         let queue = match &mut self.queue {
             Some(queue) => queue,
             empty => empty.insert(pool.queues.pop().unwrap_or_default()),
         };
         if !matches!(queue.chunks.back(), Some(Chunk::Private { .. })) {
             let bytes = pool.buffers.pop().unwrap_or_default();
-            queue.chunks.push_back(Chunk::Private { bytes, messages: 0 });
+            queue
+                .chunks
+                .push_back(Chunk::Private { bytes, messages: 0 });
         }
-        let Some(Chunk::Private { bytes, messages }) = queue.chunks.back_mut() else { return 0 };
+        let Some(Chunk::Private { bytes, messages }) = queue.chunks.back_mut() else {
+            return 0;
+        };
         let before = bytes.len();
         encode(bytes);
         let added = bytes.len() - before;
@@ -151,7 +156,11 @@ impl Outbox {
     #[must_use]
     pub fn single(&self) -> Option<&[u8]> {
         let queue = self.queue.as_ref()?;
-        if queue.chunks.len() == 1 { queue.unwritten().next() } else { None }
+        if queue.chunks.len() == 1 {
+            queue.unwritten().next()
+        } else {
+            None
+        }
     }
 
     /// Points `slices` at what waits, in order; returns how many were filled.
@@ -167,7 +176,9 @@ impl Outbox {
 
     /// Removes the first `written` bytes. Returns how many of them were private.
     pub fn consume(&mut self, mut written: usize, pool: &mut OutboxPool) -> usize {
-        let Some(queue) = &mut self.queue else { return 0 };
+        let Some(queue) = &mut self.queue else {
+            return 0;
+        };
         written = written.min(queue.bytes);
         queue.bytes -= written;
         let private_before = queue.private_bytes;
@@ -193,11 +204,15 @@ impl Outbox {
     /// Drops everything that was not begun, so that a last frame can follow. Returns how many
     /// private bytes went.
     pub fn drop_unbegun(&mut self, pool: &mut OutboxPool) -> usize {
-        let Some(queue) = &mut self.queue else { return 0 };
+        let Some(queue) = &mut self.queue else {
+            return 0;
+        };
         let private_before = queue.private_bytes;
         let keep = usize::from(queue.front_written > 0);
         while queue.chunks.len() > keep {
-            let Some(chunk) = queue.chunks.pop_back() else { break };
+            let Some(chunk) = queue.chunks.pop_back() else {
+                break;
+            };
             queue.bytes -= chunk.bytes().len();
             queue.forget(chunk, pool);
         }
@@ -209,12 +224,16 @@ impl Outbox {
     }
 
     fn queue_mut(&mut self, pool: &mut OutboxPool) -> &mut Queue {
-        self.queue.get_or_insert_with(|| pool.queues.pop().unwrap_or_default())
+        self.queue
+            .get_or_insert_with(|| pool.queues.pop().unwrap_or_default())
     }
 
     fn give_back(&mut self, pool: &mut OutboxPool) {
         if let Some(mut queue) = self.queue.take() {
-            debug_assert_eq!((queue.bytes, queue.private_bytes, queue.messages), (0, 0, 0));
+            debug_assert_eq!(
+                (queue.bytes, queue.private_bytes, queue.messages),
+                (0, 0, 0)
+            );
             queue.front_written = 0;
             pool.take_back_queue(queue);
         }

@@ -55,7 +55,10 @@ struct FrameBytes {
 impl Frame {
     fn new(bytes: Vec<u8>, memory: &Arc<NodeMemory>) -> Self {
         let charge = memory.guard(bytes.len());
-        Self(Arc::new(FrameBytes { bytes: bytes.into_boxed_slice(), _charge: charge }))
+        Self(Arc::new(FrameBytes {
+            bytes: bytes.into_boxed_slice(),
+            _charge: charge,
+        }))
     }
 
     /// The bytes to put on the wire.
@@ -79,7 +82,12 @@ pub struct Publication {
 impl Publication {
     /// A publication of `payload`, charged to `memory` while it lives.
     #[must_use]
-    pub fn new(origin: Origin, data_type: DataType, payload: Box<[u8]>, memory: &Arc<NodeMemory>) -> Arc<Self> {
+    pub fn new(
+        origin: Origin,
+        data_type: DataType,
+        payload: Box<[u8]>,
+        memory: &Arc<NodeMemory>,
+    ) -> Arc<Self> {
         let charge = memory.guard(payload.len());
         Arc::new(Self {
             origin,
@@ -94,22 +102,35 @@ impl Publication {
     /// The frames that carry this publication in `encoding`, encoded on first use.
     #[must_use]
     pub fn frame(&self, encoding: Encoding) -> &Frame {
-        self.frames[encoding.index()].get_or_init(|| Frame::new(self.encode(encoding), &self.memory))
+        self.frames[encoding.index()]
+            .get_or_init(|| Frame::new(self.encode(encoding), &self.memory))
     }
 
     fn encode(&self, encoding: Encoding) -> Vec<u8> {
         match encoding {
             Encoding::Simple => {
                 let mut frames = Vec::with_capacity(ws::encoded_len(self.payload.len()));
-                ws::encode_message(simple::message_kind(self.data_type), &self.payload, &mut frames);
+                ws::encode_message(
+                    simple::message_kind(self.data_type),
+                    &self.payload,
+                    &mut frames,
+                );
                 frames
             }
             Encoding::Json => {
                 let mut envelope = Vec::with_capacity(self.payload.len() + 128);
                 match &self.origin {
-                    Origin::Server => json::server_message(&mut envelope, self.data_type, &self.payload),
+                    Origin::Server => {
+                        json::server_message(&mut envelope, self.data_type, &self.payload)
+                    }
                     Origin::Group { group, from_user } => {
-                        json::group_message(&mut envelope, group, self.data_type, &self.payload, from_user.as_deref());
+                        json::group_message(
+                            &mut envelope,
+                            group,
+                            self.data_type,
+                            &self.payload,
+                            from_user.as_deref(),
+                        );
                     }
                 }
                 let mut frames = Vec::with_capacity(ws::encoded_len(envelope.len()));

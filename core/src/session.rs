@@ -102,7 +102,12 @@ pub enum RequestKind<'a> {
 impl Request<'static> {
     /// Stands in for a request that is being tried again.
     pub(crate) fn nothing() -> Self {
-        Self { kind: RequestKind::Leave { group: Cow::Borrowed("") }, ack_id: None }
+        Self {
+            kind: RequestKind::Leave {
+                group: Cow::Borrowed(""),
+            },
+            ack_id: None,
+        }
     }
 }
 
@@ -114,17 +119,36 @@ impl Request<'_> {
             Cow::Owned(text.into_owned())
         }
         fn owned_data(data: Data<'_>) -> Data<'static> {
-            Data { data_type: data.data_type, bytes: Cow::Owned(data.bytes.into_owned()) }
+            Data {
+                data_type: data.data_type,
+                bytes: Cow::Owned(data.bytes.into_owned()),
+            }
         }
         let kind = match self.kind {
-            RequestKind::Join { group } => RequestKind::Join { group: owned(group) },
-            RequestKind::Leave { group } => RequestKind::Leave { group: owned(group) },
-            RequestKind::Publish { group, data, no_echo } => {
-                RequestKind::Publish { group: owned(group), data: owned_data(data), no_echo }
-            }
-            RequestKind::Event { event, data } => RequestKind::Event { event: owned(event), data: owned_data(data) },
+            RequestKind::Join { group } => RequestKind::Join {
+                group: owned(group),
+            },
+            RequestKind::Leave { group } => RequestKind::Leave {
+                group: owned(group),
+            },
+            RequestKind::Publish {
+                group,
+                data,
+                no_echo,
+            } => RequestKind::Publish {
+                group: owned(group),
+                data: owned_data(data),
+                no_echo,
+            },
+            RequestKind::Event { event, data } => RequestKind::Event {
+                event: owned(event),
+                data: owned_data(data),
+            },
         };
-        Request { kind, ack_id: self.ack_id }
+        Request {
+            kind,
+            ack_id: self.ack_id,
+        }
     }
 
     /// Bytes that the request holds on to while it waits.
@@ -174,6 +198,18 @@ pub struct Parked {
     pub held_bytes: usize,
 }
 
+impl Parked {
+    /// Bytes that are held while the session waits.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let waiting = match &self.waiting {
+            Waiting::Call { .. } => 0,
+            Waiting::Room { request } => request.held_bytes(),
+        };
+        self.held_bytes + waiting
+    }
+}
+
 /// The state of one connection that is not its transport's.
 #[derive(Debug)]
 pub struct Session {
@@ -191,7 +227,14 @@ impl Session {
     /// A fresh session.
     #[must_use]
     pub fn new(user: Option<Arc<str>>, protocol: Protocol, permissions: Permissions) -> Self {
-        Self { user, protocol, permissions, acks: AckMemory::default(), next_call: 0, parked: None }
+        Self {
+            user,
+            protocol,
+            permissions,
+            acks: AckMemory::default(),
+            next_call: 0,
+            parked: None,
+        }
     }
 
     /// Applies the rules to one request: the Duplicate rule first, then permissions (protocol
@@ -203,18 +246,40 @@ impl Session {
             ClientMessage::SequenceAck { .. } => return Step::Ignore,
             ClientMessage::JoinGroup { group, ack_id } => (RequestKind::Join { group }, ack_id),
             ClientMessage::LeaveGroup { group, ack_id } => (RequestKind::Leave { group }, ack_id),
-            ClientMessage::SendToGroup { group, data, no_echo, ack_id } => {
-                (RequestKind::Publish { group, data, no_echo }, ack_id)
-            }
-            ClientMessage::Event { event, data, ack_id } => (RequestKind::Event { event, data }, ack_id),
+            ClientMessage::SendToGroup {
+                group,
+                data,
+                no_echo,
+                ack_id,
+            } => (
+                RequestKind::Publish {
+                    group,
+                    data,
+                    no_echo,
+                },
+                ack_id,
+            ),
+            ClientMessage::Event {
+                event,
+                data,
+                ack_id,
+            } => (RequestKind::Event { event, data }, ack_id),
         };
         if let Some(ack_id) = ack_id.filter(|id| self.acks.contains(*id)) {
-            return Step::Refuse { ack_id, name: AckErrorName::Duplicate, message: ack::duplicate(ack_id) };
+            return Step::Refuse {
+                ack_id,
+                name: AckErrorName::Duplicate,
+                message: ack::duplicate(ack_id),
+            };
         }
         let (allowed, refusal): (bool, fn(&str) -> String) = match &kind {
             RequestKind::Join { group } => (self.permissions.may_join(group), ack::forbidden_join),
-            RequestKind::Leave { group } => (self.permissions.may_join(group), ack::forbidden_leave),
-            RequestKind::Publish { group, .. } => (self.permissions.may_send(group), ack::forbidden_send),
+            RequestKind::Leave { group } => {
+                (self.permissions.may_join(group), ack::forbidden_leave)
+            }
+            RequestKind::Publish { group, .. } => {
+                (self.permissions.may_send(group), ack::forbidden_send)
+            }
             RequestKind::Event { .. } => (true, |_| String::new()),
         };
         if allowed {
@@ -224,9 +289,16 @@ impl Session {
             return Step::CloseUnauthorized;
         }
         match (&kind, ack_id) {
-            (RequestKind::Join { group } | RequestKind::Leave { group } | RequestKind::Publish { group, .. }, Some(ack_id)) => {
-                Step::Refuse { ack_id, name: AckErrorName::Forbidden, message: refusal(group) }
-            }
+            (
+                RequestKind::Join { group }
+                | RequestKind::Leave { group }
+                | RequestKind::Publish { group, .. },
+                Some(ack_id),
+            ) => Step::Refuse {
+                ack_id,
+                name: AckErrorName::Forbidden,
+                message: refusal(group),
+            },
             _ => Step::Ignore,
         }
     }
@@ -249,7 +321,13 @@ impl Session {
         match &mut self.parked {
             // A retry that has to wait again keeps what it already holds.
             Some(parked) => parked.waiting = waiting,
-            none => *none = Some(Box::new(Parked { waiting, held: VecDeque::new(), held_bytes: 0 })),
+            none => {
+                *none = Some(Box::new(Parked {
+                    waiting,
+                    held: VecDeque::new(),
+                    held_bytes: 0,
+                }))
+            }
         }
     }
 
@@ -282,32 +360,65 @@ mod tests {
     }
 
     fn join(group: &str, ack_id: Option<u64>) -> ClientMessage<'_> {
-        ClientMessage::JoinGroup { group: group.into(), ack_id }
+        ClientMessage::JoinGroup {
+            group: group.into(),
+            ack_id,
+        }
     }
 
     #[test]
     fn black_box_cases_23_and_24_a_failure_does_not_use_up_an_ack_id_but_a_success_does() {
         let mut session = session(&["webpubsub.joinLeaveGroup.room"], Protocol::Json);
         let refused = session.receive(join("other", Some(1)));
-        assert!(matches!(refused, Step::Refuse { ack_id: 1, name: AckErrorName::Forbidden, .. }), "{refused:?}");
-        assert!(matches!(session.receive(join("room", Some(1))), Step::Perform(_)));
+        assert!(
+            matches!(
+                refused,
+                Step::Refuse {
+                    ack_id: 1,
+                    name: AckErrorName::Forbidden,
+                    ..
+                }
+            ),
+            "{refused:?}"
+        );
+        assert!(matches!(
+            session.receive(join("room", Some(1))),
+            Step::Perform(_)
+        ));
         session.succeeded(1);
         let event = ClientMessage::Event {
             event: "e".into(),
-            data: Data { data_type: DataType::Text, bytes: Cow::Borrowed(b"") },
+            data: Data {
+                data_type: DataType::Text,
+                bytes: Cow::Borrowed(b""),
+            },
             ack_id: Some(1),
         };
-        let Step::Refuse { name, message, .. } = session.receive(event) else { panic!("must be refused") };
-        assert_eq!((name, message.as_str()), (AckErrorName::Duplicate, "Message with ack-id: 1 has been processed"));
+        let Step::Refuse { name, message, .. } = session.receive(event) else {
+            panic!("must be refused")
+        };
+        assert_eq!(
+            (name, message.as_str()),
+            (
+                AckErrorName::Duplicate,
+                "Message with ack-id: 1 has been processed"
+            )
+        );
     }
 
     #[test]
     fn without_an_ack_id_a_refusal_is_silent_and_a_simple_client_is_closed() {
-        assert_eq!(session(&[], Protocol::Json).receive(join("room", None)), Step::Ignore);
+        assert_eq!(
+            session(&[], Protocol::Json).receive(join("room", None)),
+            Step::Ignore
+        );
         let simple = session(&[], Protocol::Simple(SimpleMode::SendEvent));
         let publish = ClientMessage::SendToGroup {
             group: "room".into(),
-            data: Data { data_type: DataType::Text, bytes: Cow::Borrowed(b"hi") },
+            data: Data {
+                data_type: DataType::Text,
+                bytes: Cow::Borrowed(b"hi"),
+            },
             no_echo: false,
             ack_id: None,
         };

@@ -66,7 +66,13 @@ pub struct TickBudget {
 
 impl Default for TickBudget {
     fn default() -> Self {
-        Self { attachments: 64, commands: 1024, members: 16_384, reads: 256, flushes: 2048 }
+        Self {
+            attachments: 64,
+            commands: 1024,
+            members: 16_384,
+            reads: 256,
+            flushes: 2048,
+        }
     }
 }
 
@@ -83,7 +89,11 @@ pub struct HubSettings {
 
 impl Default for HubSettings {
     fn default() -> Self {
-        Self { allow_anonymous: false, keep_alive_interval_ms: 20_000, event_handlers: Vec::new() }
+        Self {
+            allow_anonymous: false,
+            keep_alive_interval_ms: 20_000,
+            event_handlers: Vec::new(),
+        }
     }
 }
 
@@ -97,9 +107,18 @@ pub struct HubTable {
 impl HubTable {
     /// A table from the defaults and the hubs with settings of their own, by lower-case name.
     #[must_use]
-    pub fn new(defaults: HubSettings, named: impl IntoIterator<Item = (String, HubSettings)>) -> Self {
-        let named = named.into_iter().map(|(name, settings)| (name, Arc::new(settings))).collect();
-        Self { defaults: Arc::new(defaults), named }
+    pub fn new(
+        defaults: HubSettings,
+        named: impl IntoIterator<Item = (String, HubSettings)>,
+    ) -> Self {
+        let named = named
+            .into_iter()
+            .map(|(name, settings)| (name, Arc::new(settings)))
+            .collect();
+        Self {
+            defaults: Arc::new(defaults),
+            named,
+        }
     }
 
     /// The settings of `hub`, a lower-case hub name.

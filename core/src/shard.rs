@@ -224,7 +224,10 @@ impl<T: Transport> Shard<T> {
     /// The way in for the connections of shard `id` of `node`.
     #[must_use]
     pub fn doorway(node: &Node, id: ShardId) -> Arc<Doorway<T>> {
-        Arc::new(Doorway { waiting: Mutex::default(), inbox: Arc::clone(node.inbox(id)) })
+        Arc::new(Doorway {
+            waiting: Mutex::default(),
+            inbox: Arc::clone(node.inbox(id)),
+        })
     }
 
     /// Connections of this shard, those whose closing handshake is under way included.
@@ -241,7 +244,11 @@ impl<T: Transport> Shard<T> {
 
     /// Reports that a transport is ready. A report for a connection that has gone is ignored.
     pub fn ready(&mut self, key: TransportKey, readiness: Readiness) {
-        let Some(connection) = self.connections.get_mut(key.slot).filter(|found| found.birth == key.birth) else {
+        let Some(connection) = self
+            .connections
+            .get_mut(key.slot)
+            .filter(|found| found.birth == key.birth)
+        else {
             return;
         };
         let flags = &mut connection.link.flags;
@@ -324,7 +331,8 @@ impl<T: Transport> Shard<T> {
     fn backlog_is_full(&self) -> bool {
         let waiting = |index: &HubIndex| self.hub(*index).map_or(0, |hub| hub.backlog.len());
         !self.busy_hubs.is_empty()
-            && self.busy_hubs.iter().map(waiting).sum::<usize>() >= self.node.limits().inbox_commands
+            && self.busy_hubs.iter().map(waiting).sum::<usize>()
+                >= self.node.limits().inbox_commands
     }
 
     fn hand_off(&mut self) {
@@ -357,10 +365,16 @@ impl<T: Transport> Shard<T> {
 
     /// The slot of a reported transport, if it is still that connection's.
     fn still(&self, key: TransportKey) -> Option<Slot> {
-        self.connections.get(key.slot).filter(|found| found.birth == key.birth).map(|_| key.slot)
+        self.connections
+            .get(key.slot)
+            .filter(|found| found.birth == key.birth)
+            .map(|_| key.slot)
     }
 
     fn key(&self, slot: Slot) -> Option<TransportKey> {
-        Some(TransportKey { slot, birth: self.connections.get(slot)?.birth })
+        Some(TransportKey {
+            slot,
+            birth: self.connections.get(slot)?.birth,
+        })
     }
 }

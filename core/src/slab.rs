@@ -14,7 +14,10 @@ pub struct Slab<V> {
 
 impl<V> Default for Slab<V> {
     fn default() -> Self {
-        Self { chunks: Vec::new(), len: 0 }
+        Self {
+            chunks: Vec::new(),
+            len: 0,
+        }
     }
 }
 
@@ -34,20 +37,27 @@ impl<V> Slab<V> {
     /// The value at `slot`.
     #[must_use]
     pub fn get(&self, slot: Slot) -> Option<&V> {
-        self.chunks.get(slot.index() / CHUNK)?.get(slot.index() % CHUNK)?.as_ref()
+        self.chunks
+            .get(slot.index() / CHUNK)?
+            .get(slot.index() % CHUNK)?
+            .as_ref()
     }
 
     /// The value at `slot`, to change.
     #[must_use]
     pub fn get_mut(&mut self, slot: Slot) -> Option<&mut V> {
-        self.chunks.get_mut(slot.index() / CHUNK)?.get_mut(slot.index() % CHUNK)?.as_mut()
+        self.chunks
+            .get_mut(slot.index() / CHUNK)?
+            .get_mut(slot.index() % CHUNK)?
+            .as_mut()
     }
 
     /// Puts `value` at `slot` and returns what was there.
     pub fn insert(&mut self, slot: Slot, value: V) -> Option<V> {
         let chunk = slot.index() / CHUNK;
         while self.chunks.len() <= chunk {
-            self.chunks.push(std::iter::repeat_with(|| None).take(CHUNK).collect());
+            self.chunks
+                .push(std::iter::repeat_with(|| None).take(CHUNK).collect());
         }
         let before = self.chunks[chunk][slot.index() % CHUNK].replace(value);
         self.len += usize::from(before.is_none());
@@ -56,7 +66,11 @@ impl<V> Slab<V> {
 
     /// Empties `slot` and returns what was there.
     pub fn remove(&mut self, slot: Slot) -> Option<V> {
-        let removed = self.chunks.get_mut(slot.index() / CHUNK)?.get_mut(slot.index() % CHUNK)?.take();
+        let removed = self
+            .chunks
+            .get_mut(slot.index() / CHUNK)?
+            .get_mut(slot.index() % CHUNK)?
+            .take();
         self.len -= usize::from(removed.is_some());
         removed
     }
@@ -64,6 +78,8 @@ impl<V> Slab<V> {
     /// All taken slots, ascending.
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &V)> {
         let values = self.chunks.iter().flat_map(|chunk| chunk.iter());
-        (0u32..).zip(values).filter_map(|(index, value)| Some((Slot(index), value.as_ref()?)))
+        (0u32..)
+            .zip(values)
+            .filter_map(|(index, value)| Some((Slot(index), value.as_ref()?)))
     }
 }

@@ -42,7 +42,11 @@ pub struct Wheel {
 
 impl Default for Wheel {
     fn default() -> Self {
-        Self { buckets: std::iter::repeat_with(Vec::new).take(BUCKETS).collect(), next_bucket: 0, armed: 0 }
+        Self {
+            buckets: std::iter::repeat_with(Vec::new).take(BUCKETS).collect(),
+            next_bucket: 0,
+            armed: 0,
+        }
     }
 }
 
@@ -51,7 +55,12 @@ impl Wheel {
     /// the next bucket.
     pub fn arm(&mut self, slot: Slot, birth: u32, kind: TimerKind, due: Millis) {
         let due_bucket = due.0.div_ceil(GRANULARITY_MS).max(self.next_bucket);
-        let timer = Timer { slot, birth, kind, due_bucket: u32::try_from(due_bucket).unwrap_or(u32::MAX) };
+        let timer = Timer {
+            slot,
+            birth,
+            kind,
+            due_bucket: u32::try_from(due_bucket).unwrap_or(u32::MAX),
+        };
         self.buckets[Self::index(due_bucket)].push(timer);
         self.armed += 1;
     }
@@ -64,7 +73,9 @@ impl Wheel {
             return;
         }
         // After a long pause one turn of the wheel visits every bucket.
-        let first = self.next_bucket.max(last.saturating_sub(BUCKETS as u64 - 1));
+        let first = self
+            .next_bucket
+            .max(last.saturating_sub(BUCKETS as u64 - 1));
         for bucket in first..=last {
             let timers = &mut self.buckets[Self::index(bucket)];
             let before = timers.len();

@@ -1,5 +1,10 @@
 //! What the server writes, byte by byte at the borders, and as tungstenite reads it.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a helper cannot unwrap fails the test"
+)]
+
 use std::io::Cursor;
 
 use hubwire_proto::ws::client::{ServerFrameHeader, encode_masked, parse_server_frame_header};

@@ -104,9 +104,8 @@ fn to_tokio(listener: TcpListener) -> anyhow::Result<tokio::net::TcpListener> {
 
 fn greet(config: &Config, bound: SocketAddr, admin: Option<SocketAddr>) -> anyhow::Result<()> {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let facts = Facts::new(config, bound, admin, UnixSeconds(since_epoch.as_secs()))?;
-    crate::cli::print(&startup_screen::render(&facts));
-    Ok(())
+    let facts = Facts::new(config, bound, admin, UnixSeconds(0).plus(since_epoch))?;
+    crate::cli::print(&startup_screen::render(&facts)).context("cannot print")
 }
 
 fn limits(config: &Config, most_connections: usize) -> Limits {

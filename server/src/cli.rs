@@ -17,7 +17,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::config::{AccessKeys, ConfigError, Origin};
 use config_args::ConfigArgs;
-pub use output::Output;
+pub use output::print;
 
 /// A self-hosted Web PubSub server. Without a command it serves.
 #[derive(Debug, Parser)]
@@ -59,7 +59,11 @@ impl WhichKey {
         match self {
             Self::Primary => Ok(&keys.primary),
             Self::Secondary => keys.secondary.as_ref().ok_or_else(|| {
-                ConfigError::new(&Origin::Flag("--key"), "access_keys.secondary", "not configured")
+                ConfigError::new(
+                    &Origin::Flag("--key"),
+                    "access_keys.secondary",
+                    "not configured",
+                )
             }),
         }
     }
@@ -83,10 +87,10 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(args) => serve::run(&args),
-        Command::Token(args) => token::run(&args, Output),
-        Command::ConnectionString(args) => connection_string::run(&args, Output),
-        Command::Init(args) => init::run(&args, Output),
-        Command::CheckConfig(args) => check_config::run(&args, Output),
-        Command::PrintReference(args) => reference::run(&args, Output),
+        Command::Token(args) => token::run(&args),
+        Command::ConnectionString(args) => connection_string::run(&args),
+        Command::Init(args) => init::run(&args),
+        Command::CheckConfig(args) => check_config::run(&args),
+        Command::PrintReference(args) => reference::run(&args),
     }
 }

@@ -55,13 +55,15 @@ pub struct Config {
     pub listen_origin: Origin,
     /// The public addresses that were given; perhaps none. Use [`Self::endpoints`].
     pub endpoint: Vec<Endpoint>,
+    /// Where [`Self::endpoint`] was given.
+    pub endpoint_origin: Origin,
     /// Directory for state that survives a restart.
     pub data_dir: Option<PathBuf>,
     /// Address of the admin listener; `None`: off.
     pub admin_listen: Option<SocketAddr>,
     /// Where [`Self::admin_listen`] was given.
     pub admin_listen_origin: Origin,
-    /// Threads that own client sockets, 1 to 64.
+    /// Threads that own client sockets, 1 to 63.
     pub shards: usize,
     /// What is logged, and how.
     pub log: LogConfig,
@@ -75,8 +77,8 @@ pub struct Config {
     pub hubs: BTreeMap<String, HubConfig>,
 }
 
-/// What a configuration is read from.
-#[derive(Debug, Clone, Default)]
+/// What a configuration is read from. Not `Debug`: the environment may hold secrets.
+#[derive(Clone, Default)]
 pub struct Sources {
     /// The file to read; `None`: `HUBWIRE_CONFIG`, or no file.
     pub file: Option<PathBuf>,
@@ -104,13 +106,18 @@ impl Config {
     ///
     /// The first thing that is wrong.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
-        let file =
-            sources.file.clone().or_else(|| sources.variable(CONFIG_VARIABLE).map(PathBuf::from));
+        let file = sources
+            .file
+            .clone()
+            .or_else(|| sources.variable(CONFIG_VARIABLE).map(PathBuf::from));
         let table = match &file {
             Some(path) => tree::from_toml(path, &read_file(path)?)?,
             None => layer_without_file(),
         };
-        Ok(Self { file, ..Self::finish(table, sources)? })
+        Ok(Self {
+            file,
+            ..Self::finish(table, sources)?
+        })
     }
 
     /// Reads and checks a file's text alone, as if it stood in `path`.
@@ -120,7 +127,10 @@ impl Config {
     /// The first thing that is wrong.
     pub fn parse(path: &Path, source: &str) -> Result<Self, ConfigError> {
         let config = Self::finish(tree::from_toml(path, source)?, &Sources::default())?;
-        Ok(Self { file: Some(path.to_owned()), ..config })
+        Ok(Self {
+            file: Some(path.to_owned()),
+            ..config
+        })
     }
 
     fn finish(mut table: Table, sources: &Sources) -> Result<Self, ConfigError> {
@@ -141,7 +151,8 @@ impl Config {
         let mut hubs = BTreeMap::new();
         for (name, section) in root.named("hubs")? {
             let hub = HubName::new(name).map_err(|_| {
-                let problem = "a hub name is a letter, then at most 127 letters, digits or _ ` , . [ ]";
+                let problem =
+                    "a hub name is a letter, then at most 127 letters, digits or _ ` , . [ ]";
                 ConfigError::new(section.origin(), section.path(), problem)
             })?;
             hubs.insert(hub.key().to_owned(), HubConfig::read(&section)?);
@@ -149,9 +160,12 @@ impl Config {
         let default_listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), DEFAULT_PORT);
         Ok(Self {
             file: None,
-            listen: root.parsed("listen", network::address)?.unwrap_or(default_listen),
+            listen: root
+                .parsed("listen", network::address)?
+                .unwrap_or(default_listen),
             listen_origin: root.origin_of("listen"),
             endpoint: root.parsed_list("endpoint", network::endpoint)?,
+            endpoint_origin: root.origin_of("endpoint"),
             data_dir: root.parsed("data_dir", data_dir)?,
             admin_listen: root.parsed("admin_listen", network::address)?,
             admin_listen_origin: root.origin_of("admin_listen"),
@@ -178,10 +192,17 @@ impl Config {
         let advice = "the public development key is for loopback only; `hubwire init` writes a \
                       configuration with keys of your own";
         if !self.listen.ip().is_loopback() {
-            return Err(root.error("listen", format!("{} is not loopback: {advice}", self.listen)));
+            return Err(root.error(
+                "listen",
+                format!("{} is not loopback: {advice}", self.listen),
+            ));
         }
         // A proxy may stand between a loopback address and the world.
-        if let Some(public) = self.endpoint.iter().find(|endpoint| !network::is_local(endpoint)) {
+        if let Some(public) = self
+            .endpoint
+            .iter()
+            .find(|endpoint| !network::is_local(endpoint))
+        {
             return Err(root.error("endpoint", format!("{public} is not local: {advice}")));
         }
         Ok(())
@@ -190,7 +211,9 @@ impl Config {
     /// The settings of a hub, whatever the case of its name.
     #[must_use]
     pub fn hub(&self, name: &str) -> &HubConfig {
-        self.hubs.get(&name.to_ascii_lowercase()).unwrap_or(&self.hub_defaults)
+        self.hubs
+            .get(&name.to_ascii_lowercase())
+            .unwrap_or(&self.hub_defaults)
     }
 
     /// The public addresses of a node that listens on `port`, at least one.
@@ -215,7 +238,8 @@ impl Config {
     ///
     /// As [`Self::endpoints`].
     pub fn first_endpoint(&self, port: u16) -> Result<Endpoint, ConfigError> {
-        self.endpoints(port).map(|mut endpoints| endpoints.swap_remove(0))
+        self.endpoints(port)
+            .map(|mut endpoints| endpoints.swap_remove(0))
     }
 
     /// The error for an address that cannot be bound, with the place where it was given.
@@ -240,14 +264,21 @@ impl Sources {
     /// A variable's value; an empty one counts as not set.
     fn variable(&self, name: &str) -> Option<String> {
         let (_, value) = self.environment.iter().find(|(other, _)| other == name)?;
-        value.to_str().filter(|value| !value.is_empty()).map(str::to_owned)
+        value
+            .to_str()
+            .filter(|value| !value.is_empty())
+            .map(str::to_owned)
     }
 }
 
 impl Flag {
     fn apply(&self, table: &mut Table) -> Result<(), ConfigError> {
         let origin = Origin::Flag(self.name);
-        let path: Vec<_> = self.key.split('.').map(|key| Segment::Key(key.to_owned())).collect();
+        let path: Vec<_> = self
+            .key
+            .split('.')
+            .map(|key| Segment::Key(key.to_owned()))
+            .collect();
         let value = match self.values.as_slice() {
             [value] => Value::Plain(value.clone()),
             values => Value::List(
@@ -267,7 +298,11 @@ impl Flag {
 
 /// Without a file every hub echoes, so that a first client gets an answer.
 fn layer_without_file() -> Table {
-    let node = |key: &str, value| Node { written: key.to_owned(), origin: Origin::Default, value };
+    let node = |key: &str, value| Node {
+        written: key.to_owned(),
+        origin: Origin::Default,
+        value,
+    };
     let text = |key: &str, text: &str| (key.to_owned(), node(key, Value::Text(text.to_owned())));
     let echo = EventHandlerConfig::echo();
     let handler = Table::from([
@@ -275,12 +310,21 @@ fn layer_without_file() -> Table {
         text("user_event_pattern", &echo.user_event_pattern),
     ]);
     let handlers = Value::List(vec![node("", Value::Table(handler))]);
-    let defaults = Table::from([("event_handlers".to_owned(), node("event_handlers", handlers))]);
-    Table::from([("hub_defaults".to_owned(), node("hub_defaults", Value::Table(defaults)))])
+    let defaults = Table::from([(
+        "event_handlers".to_owned(),
+        node("event_handlers", handlers),
+    )]);
+    Table::from([(
+        "hub_defaults".to_owned(),
+        node("hub_defaults", Value::Table(defaults)),
+    )])
 }
 
 fn read_file(path: &Path) -> Result<String, ConfigError> {
-    let origin = Origin::File { path: path.to_owned(), line: None };
+    let origin = Origin::File {
+        path: path.to_owned(),
+        line: None,
+    };
     let failed = |problem: String| ConfigError::new(&origin, "", problem);
     let mut source = String::new();
     File::open(path)
@@ -305,5 +349,7 @@ fn data_dir(text: &str) -> Result<PathBuf, String> {
 
 fn default_shards() -> usize {
     let most = usize::try_from(keys::MAX_SHARDS).unwrap_or(usize::MAX);
-    std::thread::available_parallelism().map_or(1, usize::from).min(most)
+    std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(most)
 }

@@ -11,7 +11,7 @@ use hubwire_proto::connection_string::{ConnectionString, Endpoint};
 use hubwire_proto::name::HubName;
 use hubwire_proto::token::{DEFAULT_LIFETIME_MINUTES, NewToken, UnixSeconds, sign};
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Origin};
 
 /// The file that `hubwire init` writes.
 pub const DEFAULT_FILE: &str = "hubwire.toml";
@@ -25,6 +25,8 @@ pub struct Facts {
     pub admin: Option<SocketAddr>,
     /// The configuration file in use.
     pub file: Option<PathBuf>,
+    /// Options that lead other `hubwire` commands to this node; empty, or begins with a blank.
+    pub options: String,
     /// Whether a [`DEFAULT_FILE`] lies in the working directory but is not in use.
     pub file_unused: bool,
     /// Connection string and client URL; `None` if the key is a secret.
@@ -55,17 +57,46 @@ impl Facts {
         now: UnixSeconds,
     ) -> Result<Self, ConfigError> {
         let endpoint = config.first_endpoint(bound.port())?;
-        let public =
-            if config.access_keys.is_development() { public(config, &endpoint, now) } else { None };
+        let public = if config.access_keys.is_development() {
+            public(config, &endpoint, now)
+        } else {
+            None
+        };
         Ok(Self {
             admin,
             file: config.file.clone(),
+            options: options(config, &endpoint),
             file_unused: config.file.is_none() && Path::new(DEFAULT_FILE).exists(),
             public,
-            echo: config.hub_defaults.event_handlers.iter().any(|h| h.user_event_pattern == "*"),
+            echo: config
+                .hub_defaults
+                .event_handlers
+                .iter()
+                .any(|h| h.user_event_pattern == "*"),
             endpoint,
         })
     }
+}
+
+/// What another command cannot find out by itself: the file, and an address that is not in it.
+fn options(config: &Config, endpoint: &Endpoint) -> String {
+    let mut options = config
+        .file
+        .as_deref()
+        .map(config_option)
+        .unwrap_or_default();
+    let in_file = |origin: &Origin| matches!(origin, Origin::File { .. } | Origin::Default);
+    let known = match config.endpoint.as_slice() {
+        [] => in_file(&config.listen_origin) && config.listen.port() != 0,
+        _ => in_file(&config.endpoint_origin),
+    };
+    if !known {
+        options.push_str(&format!(
+            " --endpoint {}",
+            shell_word(&endpoint.to_string())
+        ));
+    }
+    options
 }
 
 fn public(config: &Config, endpoint: &Endpoint, now: UnixSeconds) -> Option<PublicAccess> {
@@ -77,10 +108,16 @@ fn public(config: &Config, endpoint: &Endpoint, now: UnixSeconds) -> Option<Publ
         issued_at: now,
         expires_at: now.plus(lifetime),
         subject: None,
-        roles: &["webpubsub.joinLeaveGroup".to_owned(), "webpubsub.sendToGroup".to_owned()],
+        roles: &[
+            "webpubsub.joinLeaveGroup".to_owned(),
+            "webpubsub.sendToGroup".to_owned(),
+        ],
         groups: &[],
     };
-    let connection = ConnectionString { endpoint: endpoint.clone(), access_key: key.clone() };
+    let connection = ConnectionString {
+        endpoint: endpoint.clone(),
+        access_key: key.clone(),
+    };
     Some(PublicAccess {
         connection_string: connection.expose()?,
         client_url: endpoint.client_url(&hub, &sign(&token, key)),
@@ -90,21 +127,33 @@ fn public(config: &Config, endpoint: &Endpoint, now: UnixSeconds) -> Option<Publ
 /// The screen: at most 24 lines, at most 100 columns where no address makes a line longer.
 #[must_use]
 pub fn render(facts: &Facts) -> String {
-    let option = facts.file.as_deref().map(config_option).unwrap_or_default();
-    let endpoint = &facts.endpoint;
+    let Facts {
+        endpoint, options, ..
+    } = facts;
     let mut screen = Screen(String::new());
-    screen.line(format_args!("Hubwire {} is ready.\n", env!("CARGO_PKG_VERSION")));
+    screen.line(format_args!(
+        "Hubwire {} is ready.\n",
+        env!("CARGO_PKG_VERSION")
+    ));
     screen.fact("Endpoint", endpoint);
     match &facts.public {
         Some(public) => {
             screen.fact("Connection string", &public.connection_string);
             screen.fact("Client URL", &public.client_url);
-            screen.fact("", "hub chat, may join and send to every group, good for 60 minutes");
+            screen.fact(
+                "",
+                "hub chat, may join and send to every group, good for 60 minutes",
+            );
         }
         None => {
-            screen.fact("Connection string", format_args!("hubwire connection-string{option}"));
-            let roles = "--role joinLeaveGroup --role sendToGroup";
-            screen.fact("Client URL", format_args!("hubwire token --hub chat {roles}{option}"));
+            screen.fact(
+                "Connection string",
+                format_args!("hubwire connection-string{options}"),
+            );
+            screen.fact(
+                "Client URL",
+                format_args!("hubwire token --hub chat{options}"),
+            );
         }
     }
     if let Some(admin) = facts.admin {
@@ -112,28 +161,46 @@ pub fn render(facts: &Facts) -> String {
     }
     match &facts.file {
         Some(file) => screen.fact("Configuration", file.display()),
-        None => screen.fact("Configuration", "no file: public development key, loopback only"),
+        None => screen.fact(
+            "Configuration",
+            "no file: public development key, loopback only",
+        ),
     }
     if facts.file_unused {
-        screen.fact("", format_args!("{DEFAULT_FILE} is not in use: add --config {DEFAULT_FILE}"));
+        screen.fact(
+            "",
+            format_args!("{DEFAULT_FILE} is not in use: add --config {DEFAULT_FILE}"),
+        );
     }
     if facts.echo {
-        screen.fact("Events", "builtin:echo answers every event of every hub with its own data");
+        screen.fact(
+            "Events",
+            "builtin:echo answers every event of every hub with its own data",
+        );
     }
 
-    let shown = if facts.public.is_some() { "the client URL above" } else { "a client URL" };
+    let shown = if facts.public.is_some() {
+        "the client URL above"
+    } else {
+        "a client URL"
+    };
     screen.line("\nThree things to try:");
     screen.line(format_args!("  1. In a browser's console, with {shown}:"));
-    screen.line("       s = new WebSocket(\"CLIENT_URL\"); s.onmessage = e => console.log(e.data)");
-    screen.line(r#"       s.send("hello")"#);
+    screen.line(r#"       s = new WebSocket("CLIENT_URL"); s.onopen = () => s.send("hello")"#);
+    screen.line("       s.onmessage = e => console.log(e.data)");
     screen.line("  2. Send to every client of hub chat over REST:");
-    screen.line(format_args!("       curl {endpoint}/api/hubs/chat/:send -H 'Content-Type: text/plain' \\"));
-    screen.line("         -d hello -H \"Authorization: \\");
-    screen.line(format_args!("         Bearer $(hubwire token --rest /api/hubs/chat/:send{option})\""));
-    screen.line("  3. With Node 22 or newer, a client that speaks the json subprotocol:");
-    screen.line(r#"       node -e 's = new WebSocket(process.argv[1], "json.webpubsub.azure.v1");"#);
     screen.line(format_args!(
-        "         s.onmessage = e => console.log(e.data)' \"$(hubwire token --hub chat{option})\""
+        "       curl -d hello -H 'Content-Type: text/plain' {endpoint}/api/hubs/chat/:send \\"
+    ));
+    screen.line(format_args!(
+        "       -H \"Authorization: Bearer $(hubwire token --rest /api/hubs/chat/:send{options})\""
+    ));
+    screen.line("  3. With Node 22 or newer, a client that speaks the json subprotocol:");
+    screen
+        .line(r#"       node -e 's = new WebSocket(process.argv[1], "json.webpubsub.azure.v1");"#);
+    screen.line("         s.onmessage = e => console.log(e.data)' \\");
+    screen.line(format_args!(
+        "         \"$(hubwire token --hub chat{options})\""
     ));
     screen.0
 }
@@ -141,12 +208,15 @@ pub fn render(facts: &Facts) -> String {
 /// ` --config FILE`, fit to be pasted into a shell.
 #[must_use]
 pub fn config_option(file: &Path) -> String {
-    let path = file.to_string_lossy();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    if !path.is_empty() && path.chars().all(plain) {
-        format!(" --config {path}")
+    format!(" --config {}", shell_word(&file.to_string_lossy()))
+}
+
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
     } else {
-        format!(" --config '{}'", path.replace('\'', r"'\''"))
+        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 
@@ -166,12 +236,16 @@ impl Screen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Flag, Sources};
 
     fn check(facts: &Facts, shown: &[&str], hidden: &[&str]) {
         let screen = render(facts);
         assert!(screen.lines().count() <= 24, "{screen}");
         for line in screen.lines() {
-            assert!(line.chars().count() <= 100 || line.contains("http") || line.contains("ws"), "{line}");
+            assert!(
+                line.chars().count() <= 100 || line.contains("://"),
+                "{line}"
+            );
         }
         for text in shown {
             assert!(screen.contains(text), "{text} is not in\n{screen}");
@@ -186,9 +260,11 @@ mod tests {
             endpoint: Endpoint::parse("http://localhost:8080").unwrap(),
             admin: None,
             file: None,
+            options: String::new(),
             file_unused: false,
             public: Some(PublicAccess {
-                connection_string: "Endpoint=http://localhost:8080;AccessKey=K;Version=1.0;".to_owned(),
+                connection_string: "Endpoint=http://localhost:8080;AccessKey=K;Version=1.0;"
+                    .to_owned(),
                 client_url: "ws://localhost:8080/client/hubs/chat?access_token=T".to_owned(),
             }),
             echo: true,
@@ -199,7 +275,12 @@ mod tests {
     fn the_public_key_is_shown() {
         check(
             &facts(),
-            &["AccessKey=K", "?access_token=T", "no file", "builtin:echo answers every event"],
+            &[
+                "AccessKey=K",
+                "?access_token=T",
+                "no file",
+                "builtin:echo answers every event",
+            ],
             &["--config", "Metrics", "connection-string"],
         );
     }
@@ -207,7 +288,8 @@ mod tests {
     #[test]
     fn a_private_key_is_not_shown() {
         let facts = Facts {
-            file: Some("etc/hubwire.toml".into()),
+            file: Some("hubwire.toml".into()),
+            options: " --config hubwire.toml".to_owned(),
             public: None,
             echo: false,
             admin: Some(([127, 0, 0, 1], 8081).into()),
@@ -216,8 +298,8 @@ mod tests {
         check(
             &facts,
             &[
-                "hubwire connection-string --config etc/hubwire.toml",
-                "hubwire token --hub chat --role joinLeaveGroup --role sendToGroup --config etc/",
+                "hubwire connection-string --config hubwire.toml",
+                "hubwire token --hub chat --config hubwire.toml",
                 "Metrics            http://127.0.0.1:8081/metrics",
             ],
             &["AccessKey", "access_token", "builtin:echo", "development"],
@@ -227,7 +309,11 @@ mod tests {
     #[test]
     fn the_longest_screen_fits() {
         check(
-            &Facts { file_unused: true, admin: Some(([127, 0, 0, 1], 8081).into()), ..facts() },
+            &Facts {
+                file_unused: true,
+                admin: Some(([127, 0, 0, 1], 8081).into()),
+                ..facts()
+            },
             &["hubwire.toml is not in use"],
             &[],
         );
@@ -238,18 +324,71 @@ mod tests {
         let key = "k".repeat(32);
         let load = |source: &str| {
             let config = Config::parse(Path::new("x.toml"), source).unwrap();
-            Facts::new(&config, ([127, 0, 0, 1], 4711).into(), None, UnixSeconds(1_000)).unwrap()
+            Facts::new(
+                &config,
+                ([127, 0, 0, 1], 4711).into(),
+                None,
+                UnixSeconds(1_000),
+            )
+            .unwrap()
         };
         let public = load("").public.unwrap();
-        assert!(public.connection_string.starts_with("Endpoint=http://localhost:4711;AccessKey="));
-        assert!(public.client_url.starts_with("ws://localhost:4711/client/hubs/chat?access_token="));
+        assert!(
+            public
+                .connection_string
+                .starts_with("Endpoint=http://localhost:4711;AccessKey=")
+        );
+        assert!(
+            public
+                .client_url
+                .starts_with("ws://localhost:4711/client/hubs/chat?access_token=")
+        );
         assert_eq!(load(&format!("access_keys.primary = '{key}'")).public, None);
         assert!(!load("").echo);
+        let options = |source| load(source).options;
+        assert_eq!(options(""), " --config x.toml");
+        assert_eq!(options("listen = '127.0.0.1:4711'"), " --config x.toml");
+        assert_eq!(
+            options("listen = '127.0.0.1:0'"),
+            " --config x.toml --endpoint http://localhost:4711"
+        );
+        assert_eq!(
+            options("endpoint = 'http://localhost:1'"),
+            " --config x.toml"
+        );
+    }
+
+    #[test]
+    fn a_flag_is_passed_on_to_other_commands() {
+        let flag = |name, key, value: &str| Flag {
+            name,
+            key,
+            values: vec![value.to_owned()],
+        };
+        let check = |flag: Flag, expected: &str| {
+            let sources = Sources {
+                flags: vec![flag],
+                ..Sources::default()
+            };
+            let config = Config::load(&sources).unwrap();
+            let facts = Facts::new(&config, ([127, 0, 0, 1], 9).into(), None, UnixSeconds(0));
+            assert_eq!(facts.unwrap().options, expected);
+        };
+        check(
+            flag("--listen", "listen", "localhost:9"),
+            " --endpoint http://localhost:9",
+        );
+        check(
+            flag("--endpoint", "endpoint", "http://[::1]:7"),
+            " --endpoint 'http://[::1]:7'",
+        );
+        check(flag("--shards", "shards", "1"), "");
     }
 
     #[test]
     fn hints_survive_the_shell() {
-        let check = |file: &str, expected: &str| assert_eq!(config_option(Path::new(file)), expected);
+        let check =
+            |file: &str, expected: &str| assert_eq!(config_option(Path::new(file)), expected);
         check("hubwire.toml", " --config hubwire.toml");
         check("my file", " --config 'my file'");
         check("it's", r" --config 'it'\''s'");

@@ -17,7 +17,9 @@ pub fn init(config: &LogConfig) {
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     // The only failure is a subscriber that is installed already, by a test for example.
-    let _ = tracing_subscriber::registry().with(lines.with_filter(config.targets())).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(lines.with_filter(config.targets()))
+        .try_init();
 }
 
 /// A value that logs never show, whatever the format asked for.
@@ -39,8 +41,17 @@ impl<T> fmt::Display for Redacted<T> {
 const REDACTED: &str = "(redacted)";
 
 /// A query parameter with one of these in its name, once decoded, carries a secret.
-const SECRET_WORDS: [&str; 9] =
-    ["token", "secret", "password", "passwd", "key", "sig", "code", "auth", "credential"];
+const SECRET_WORDS: [&str; 9] = [
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "key",
+    "sig",
+    "code",
+    "auth",
+    "credential",
+];
 
 /// `url`, or the target of a request, with the values of secret query parameters and any password
 /// replaced; for every log of a URL. `access_token`, `awps_reconnection_token`, `code` and `sig`
@@ -72,7 +83,9 @@ pub fn redact_url(url: &str) -> String {
 }
 
 fn redact_user(address: &str) -> String {
-    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    let Some((scheme, rest)) = address.split_once("://") else {
+        return address.to_owned();
+    };
     let authority = rest.split('/').next().unwrap_or_default();
     match authority.rsplit_once('@') {
         Some((user, _)) => format!("{scheme}://{REDACTED}{}", &rest[user.len()..]),
@@ -105,15 +118,30 @@ mod tests {
             "/c?awps_connection_id=7&awps_reconnection_token=s",
             "/c?awps_connection_id=7&awps_reconnection_token=(redacted)",
         );
-        check("https://f.example/api?code=s&sig=t", "https://f.example/api?code=(redacted)&sig=(redacted)");
-        check("/?ACCESS_TOKEN=s&Api-Key=s", "/?ACCESS_TOKEN=(redacted)&Api-Key=(redacted)");
-        check("/?access%5Ftoken=s&%61ccess_tok%65n=s", "/?access%5Ftoken=(redacted)&%61ccess_tok%65n=(redacted)");
+        check(
+            "https://f.example/api?code=s&sig=t",
+            "https://f.example/api?code=(redacted)&sig=(redacted)",
+        );
+        check(
+            "/?ACCESS_TOKEN=s&Api-Key=s",
+            "/?ACCESS_TOKEN=(redacted)&Api-Key=(redacted)",
+        );
+        check(
+            "/?access%5Ftoken=s&%61ccess_tok%65n=s",
+            "/?access%5Ftoken=(redacted)&%61ccess_tok%65n=(redacted)",
+        );
         check("/?x=1;client_secret=s", "/?x=1&client_secret=(redacted)");
         check("/?token=a=b==&y=2", "/?token=(redacted)&y=2");
-        check("/?api-version=2024-12-01&excluded=c", "/?api-version=2024-12-01&excluded=c");
+        check(
+            "/?api-version=2024-12-01&excluded=c",
+            "/?api-version=2024-12-01&excluded=c",
+        );
         check("/?flag&token", "/?flag&token");
         check(&format!("/?{}", "e".repeat(32)), "/?(redacted)");
-        check("https://user:pw@h.example/p?x=1", "https://(redacted)@h.example/p?x=1");
+        check(
+            "https://user:pw@h.example/p?x=1",
+            "https://(redacted)@h.example/p?x=1",
+        );
         check("https://h.example/a@b", "https://h.example/a@b");
         check("/a?x=1#access_token=s", "/a?x=1");
         check("/a?x=?access_token=s", "/a?x=?access_token=s");
@@ -122,7 +150,10 @@ mod tests {
     #[test]
     fn a_redacted_value_does_not_show() {
         let secret = Redacted("s3cret");
-        assert_eq!(format!("{secret} {secret:?} {secret:#?}"), "(redacted) (redacted) (redacted)");
+        assert_eq!(
+            format!("{secret} {secret:?} {secret:#?}"),
+            "(redacted) (redacted) (redacted)"
+        );
         assert_eq!(secret.0, "s3cret");
     }
 }

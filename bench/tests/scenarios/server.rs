@@ -2,7 +2,7 @@
 //! REST operation that it uses. A thread per connection; correct, and slow.
 
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,11 +16,11 @@ use tungstenite::http::StatusCode;
 use tungstenite::protocol::Role;
 use tungstenite::{Message, WebSocket};
 
-pub const KEY: &str = "a-key-of-32-bytes-a-key-of-32-by";
+pub(crate) const KEY: &str = "a-key-of-32-bytes-a-key-of-32-by";
 
 /// What the server does wrong, if anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     None,
     /// Forgets the deliveries of the publish with this number, counted from 1.
     Lose(u64),
@@ -39,7 +39,7 @@ struct State {
 }
 
 /// Listens until the test process ends; returns its connection string.
-pub fn start(fault: Fault) -> String {
+pub(crate) fn start(fault: Fault) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     let state = Arc::new(State {
@@ -56,7 +56,7 @@ pub fn start(fault: Fault) -> String {
     connection_string(address)
 }
 
-pub fn connection_string(address: SocketAddr) -> String {
+pub(crate) fn connection_string(address: SocketAddr) -> String {
     format!("Endpoint=http://{address};AccessKey={KEY};Version=1.0;")
 }
 

@@ -35,7 +35,9 @@ impl<T: Transport> Shard<T> {
     /// Goes on with the walks that were cut, and with the commands behind them.
     pub(super) fn continue_walks(&mut self) {
         for _ in 0..self.busy_hubs.len() {
-            let Some(index) = self.busy_hubs.pop_front() else { return };
+            let Some(index) = self.busy_hubs.pop_front() else {
+                return;
+            };
             if let Some(walk) = self.hub_mut(index).and_then(|hub| hub.walk.take()) {
                 self.walk(index, walk);
             }
@@ -55,12 +57,20 @@ impl<T: Transport> Shard<T> {
 
     fn apply(&mut self, index: HubIndex, command: Command) {
         let list = match &command.target {
-            Target::Connection(id) => return self.apply_to_connection(index, id.to_owned(), &command),
+            Target::Connection(id) => {
+                return self.apply_to_connection(index, id.to_owned(), &command);
+            }
             Target::All => Some(List::All),
-            Target::Group(name) => self.hub(index).and_then(|hub| hub.group(name)).map(List::Group),
+            Target::Group(name) => self
+                .hub(index)
+                .and_then(|hub| hub.group(name))
+                .map(List::Group),
             Target::User(user) => Some(List::User(Arc::clone(user))),
         };
-        let Some(list) = list.filter(|list| self.hub(index).is_some_and(|hub| hub.members(list).is_some())) else {
+        let Some(list) = list.filter(|list| {
+            self.hub(index)
+                .is_some_and(|hub| hub.members(list).is_some())
+        }) else {
             return self.answer(&command, Answer::nobody(&command.action));
         };
         match &command.action {
@@ -70,24 +80,52 @@ impl<T: Transport> Shard<T> {
             }
             Action::Deliver { .. } => {
                 let end = self.places(index, &list);
-                self.walk(index, Walk { command, list, next: 0, end, applied: 0 });
+                self.walk(
+                    index,
+                    Walk {
+                        command,
+                        list,
+                        next: 0,
+                        end,
+                        applied: 0,
+                    },
+                );
             }
             Action::Join { .. } | Action::Leave { .. } | Action::Close { .. } => {
                 // These change lists, so members must stay in place from the start.
                 let end = self.hub_mut(index).map_or(0, |hub| hub.pin(&list));
-                self.walk(index, Walk { command, list, next: 0, end, applied: 0 });
+                self.walk(
+                    index,
+                    Walk {
+                        command,
+                        list,
+                        next: 0,
+                        end,
+                        applied: 0,
+                    },
+                );
             }
         }
     }
 
     fn apply_to_connection(&mut self, index: HubIndex, id: ConnectionId, command: &Command) {
-        let slot = self.find(&id).filter(|slot| self.connections.get(*slot).is_some_and(|found| found.hub == index));
+        let slot = self.find(&id).filter(|slot| {
+            self.connections
+                .get(*slot)
+                .is_some_and(|found| found.hub == index)
+        });
         let Some(slot) = slot else {
             return self.answer(command, Answer::nobody(&command.action));
         };
         let answer = match &command.action {
-            Action::Ask { question: Question::Exists, .. } => Answer::Exists(true),
-            Action::Ask { question: Question::List { .. }, .. } => Answer::Page(self.listed(slot).into_iter().collect()),
+            Action::Ask {
+                question: Question::Exists,
+                ..
+            } => Answer::Exists(true),
+            Action::Ask {
+                question: Question::List { .. },
+                ..
+            } => Answer::Page(self.listed(slot).into_iter().collect()),
             Action::Join { group, .. } => match self.join(slot, group) {
                 Ok(()) => Answer::Applied(1),
                 Err(TooManyGroups) => Answer::Refused,
@@ -100,9 +138,14 @@ impl<T: Transport> Shard<T> {
     /// Applies an action to one member; returns how many connections it was applied to.
     fn apply_to_member(&mut self, slot: Slot, action: &Action) -> usize {
         match action {
-            Action::Deliver { publication, excluded } => usize::from(self.deliver_to(slot, publication, excluded)),
+            Action::Deliver {
+                publication,
+                excluded,
+            } => usize::from(self.deliver_to(slot, publication, excluded)),
             Action::Join { group, .. } => usize::from(self.join(slot, group).is_ok()),
-            Action::Leave { group: Some(group), .. } => {
+            Action::Leave {
+                group: Some(group), ..
+            } => {
                 self.leave(slot, group);
                 1
             }
@@ -110,8 +153,13 @@ impl<T: Transport> Shard<T> {
                 self.leave_every_group(slot);
                 1
             }
-            Action::Close { reason, excluded, .. } => {
-                let connection = self.connections.get(slot).map(|found| found.seat.connection());
+            Action::Close {
+                reason, excluded, ..
+            } => {
+                let connection = self
+                    .connections
+                    .get(slot)
+                    .map(|found| found.seat.connection());
                 if connection.is_none_or(|id| excluded.contains(&id)) {
                     return 0;
                 }
@@ -124,14 +172,26 @@ impl<T: Transport> Shard<T> {
 
     /// Visits members until the walk or the tick's budget ends.
     fn walk(&mut self, index: HubIndex, mut walk: Walk) {
-        if let Action::Deliver { publication, excluded } = &walk.command.action {
+        if let Action::Deliver {
+            publication,
+            excluded,
+        } = &walk.command.action
+        {
             let publication = Arc::clone(publication);
             let excluded = excluded.clone();
-            walk.next = self.deliver(index, &walk.list, walk.next..walk.end, &publication, &excluded);
+            walk.next = self.deliver(
+                index,
+                &walk.list,
+                walk.next..walk.end,
+                &publication,
+                &excluded,
+            );
         } else {
             while walk.next < walk.end && self.members_left > 0 {
                 self.members_left -= 1;
-                let member = self.hub(index).and_then(|hub| hub.members(&walk.list)?.at(walk.next));
+                let member = self
+                    .hub(index)
+                    .and_then(|hub| hub.members(&walk.list)?.at(walk.next));
                 walk.next += 1;
                 if let Some(slot) = member {
                     walk.applied += self.apply_to_member(slot, &walk.command.action);
@@ -147,19 +207,38 @@ impl<T: Transport> Shard<T> {
     }
 
     /// Leaves the rest of a walk that began in [`deliver`](Self::deliver) to later ticks.
-    pub(super) fn walk_on(&mut self, index: HubIndex, command: Command, list: List, rest: std::ops::Range<usize>) {
-        self.put_off(index, Walk { command, list, next: rest.start, end: rest.end, applied: 0 });
+    pub(super) fn walk_on(
+        &mut self,
+        index: HubIndex,
+        command: Command,
+        list: List,
+        rest: std::ops::Range<usize>,
+    ) {
+        self.put_off(
+            index,
+            Walk {
+                command,
+                list,
+                next: rest.start,
+                end: rest.end,
+                applied: 0,
+            },
+        );
     }
 
     fn put_off(&mut self, index: HubIndex, walk: Walk) {
-        let Some(hub) = self.hub_mut(index) else { return };
+        let Some(hub) = self.hub_mut(index) else {
+            return;
+        };
         hub.pin(&walk.list);
         hub.walk = Some(walk);
         self.busy_hubs.push_back(index);
     }
 
     fn places(&self, index: HubIndex, list: &List) -> usize {
-        self.hub(index).and_then(|hub| hub.members(list)).map_or(0, crate::member_list::MemberList::places)
+        self.hub(index)
+            .and_then(|hub| hub.members(list))
+            .map_or(0, crate::member_list::MemberList::places)
     }
 
     /// Queues a publication for the members at `places`; returns the first place not visited.
@@ -172,13 +251,23 @@ impl<T: Transport> Shard<T> {
         publication: &Publication,
         excluded: &Excluded,
     ) -> usize {
-        let Some(Some(hub)) = self.hubs.get(index.0 as usize) else { return places.end };
-        let Some(members) = hub.members(list) else { return places.end };
-        let end = places.end.min(places.start.saturating_add(self.members_left));
+        let Some(Some(hub)) = self.hubs.get(index.0 as usize) else {
+            return places.end;
+        };
+        let Some(members) = hub.members(list) else {
+            return places.end;
+        };
+        let end = places
+            .end
+            .min(places.start.saturating_add(self.members_left));
         self.members_left -= end - places.start;
         for place in places.start..end {
-            let Some(slot) = members.at(place) else { continue };
-            let Some(connection) = self.connections.get_mut(slot) else { continue };
+            let Some(slot) = members.at(place) else {
+                continue;
+            };
+            let Some(connection) = self.connections.get_mut(slot) else {
+                continue;
+            };
             if excluded.contains(&connection.seat.connection()) {
                 continue;
             }
@@ -187,18 +276,26 @@ impl<T: Transport> Shard<T> {
             self.numbers.messages_delivered += 1;
             if connection.link.wants_flush(self.node.limits()) {
                 connection.link.flags.dirty = true;
-                self.dirty.push_back(TransportKey { slot, birth: connection.birth });
+                self.dirty.push_back(TransportKey {
+                    slot,
+                    birth: connection.birth,
+                });
             }
         }
         end
     }
 
     fn deliver_to(&mut self, slot: Slot, publication: &Publication, excluded: &Excluded) -> bool {
-        let Some(connection) = self.connections.get_mut(slot) else { return false };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return false;
+        };
         if excluded.contains(&connection.seat.connection()) {
             return false;
         }
-        connection.link.outbox.push(publication.frame(connection.encoding), &mut self.pool);
+        connection
+            .link
+            .outbox
+            .push(publication.frame(connection.encoding), &mut self.pool);
         self.numbers.messages_delivered += 1;
         self.mark_dirty(slot);
         true
@@ -206,10 +303,17 @@ impl<T: Transport> Shard<T> {
 
     /// Makes a connection a member of a group; again is fine.
     pub(super) fn join(&mut self, slot: Slot, name: &str) -> Result<(), TooManyGroups> {
-        let Some(connection) = self.connections.get_mut(slot) else { return Ok(()) };
-        let Some(Some(hub)) = self.hubs.get_mut(connection.hub.0 as usize) else { return Ok(()) };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return Ok(());
+        };
+        let Some(Some(hub)) = self.hubs.get_mut(connection.hub.0 as usize) else {
+            return Ok(());
+        };
         if let Some(group) = hub.group(name)
-            && connection.memberships.iter().any(|membership| membership.group == group)
+            && connection
+                .memberships
+                .iter()
+                .any(|membership| membership.group == group)
         {
             return Ok(());
         }
@@ -225,17 +329,26 @@ impl<T: Transport> Shard<T> {
             && self.keeps_interest
             && let Some(name) = hub.group_name(membership.group)
         {
-            self.node.interest().set(Kind::Group, &hub.name, name, self.id);
+            self.node
+                .interest()
+                .set(Kind::Group, &hub.name, name, self.id);
         }
         Ok(())
     }
 
     /// Ends a membership, if there is one.
     pub(super) fn leave(&mut self, slot: Slot, name: &str) {
-        let Some(connection) = self.connections.get_mut(slot) else { return };
-        let Some(Some(hub)) = self.hubs.get(connection.hub.0 as usize) else { return };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        let Some(Some(hub)) = self.hubs.get(connection.hub.0 as usize) else {
+            return;
+        };
         let Some(group) = hub.group(name) else { return };
-        let place = connection.memberships.iter().position(|membership| membership.group == group);
+        let place = connection
+            .memberships
+            .iter()
+            .position(|membership| membership.group == group);
         if let Some(place) = place {
             let membership = connection.memberships.swap_remove(place);
             let index = connection.hub;
@@ -245,7 +358,9 @@ impl<T: Transport> Shard<T> {
 
     /// Ends every membership of a connection.
     pub(super) fn leave_every_group(&mut self, slot: Slot) {
-        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
         let index = connection.hub;
         for membership in std::mem::take(&mut connection.memberships) {
             self.end_membership(index, membership);
@@ -253,7 +368,9 @@ impl<T: Transport> Shard<T> {
     }
 
     fn end_membership(&mut self, index: HubIndex, membership: Membership) {
-        let Some(Some(hub)) = self.hubs.get_mut(index.0 as usize) else { return };
+        let Some(Some(hub)) = self.hubs.get_mut(index.0 as usize) else {
+            return;
+        };
         let group = membership.group;
         let name = hub.group_name(group).map(Arc::clone);
         let groups_before = hub.group_count();
@@ -268,16 +385,22 @@ impl<T: Transport> Shard<T> {
             && self.keeps_interest
             && let Some(name) = name
         {
-            self.node.interest().clear(Kind::Group, &hub.name, &name, self.id);
+            self.node
+                .interest()
+                .clear(Kind::Group, &hub.name, &name, self.id);
         }
     }
 
     fn unpin(&mut self, index: HubIndex, list: &List) {
-        let Some(Some(hub)) = self.hubs.get_mut(index.0 as usize) else { return };
+        let Some(Some(hub)) = self.hubs.get_mut(index.0 as usize) else {
+            return;
+        };
         let groups_before = hub.group_count();
         let connections = &mut self.connections;
         hub.unpin(list, |slot, place| {
-            let Some(connection) = connections.get_mut(slot) else { return };
+            let Some(connection) = connections.get_mut(slot) else {
+                return;
+            };
             match list {
                 List::All => connection.all_index = place,
                 List::Group(group) => connection.set_index(*group, place),
@@ -295,15 +418,19 @@ impl<T: Transport> Shard<T> {
             Question::Exists => Answer::Exists(!members.is_empty()),
             Question::List { after, limit } => {
                 // The `limit` smallest ids above the cursor, largest on top.
-                let mut page: BinaryHeap<(ConnectionIdText, Slot)> = BinaryHeap::with_capacity(limit.saturating_add(1).min(1024));
+                let mut page: BinaryHeap<(ConnectionIdText, Slot)> =
+                    BinaryHeap::with_capacity(limit.saturating_add(1).min(1024));
                 let slots = (0..members.places()).filter_map(|place| members.at(place));
                 for slot in slots {
-                    let Some(connection) = self.connections.get(slot) else { continue };
+                    let Some(connection) = self.connections.get(slot) else {
+                        continue;
+                    };
                     let id = connection.seat.connection().text();
                     if after.is_some_and(|after| id <= after) {
                         continue;
                     }
-                    if page.len() < *limit || page.peek().is_some_and(|(largest, _)| id < *largest) {
+                    if page.len() < *limit || page.peek().is_some_and(|(largest, _)| id < *largest)
+                    {
                         page.push((id, slot));
                         if page.len() > *limit {
                             page.pop();
@@ -311,7 +438,11 @@ impl<T: Transport> Shard<T> {
                     }
                 }
                 let visited = members.places();
-                let page = page.into_sorted_vec().into_iter().filter_map(|(_, slot)| self.listed(slot)).collect();
+                let page = page
+                    .into_sorted_vec()
+                    .into_iter()
+                    .filter_map(|(_, slot)| self.listed(slot))
+                    .collect();
                 self.members_left = self.members_left.saturating_sub(visited);
                 Answer::Page(page)
             }
@@ -321,7 +452,10 @@ impl<T: Transport> Shard<T> {
     fn listed(&self, slot: Slot) -> Option<Listed> {
         let connection = self.connections.get(slot)?;
         let user = connection.session.as_ref()?.user.clone();
-        Some(Listed { connection: connection.seat.connection(), user })
+        Some(Listed {
+            connection: connection.seat.connection(),
+            user,
+        })
     }
 
     fn answer(&self, command: &Command, answer: Answer) {
@@ -335,9 +469,18 @@ impl Answer {
     /// What a shard answers that has nobody in the target.
     fn nobody(action: &Action) -> Self {
         match action {
-            Action::Ask { question: Question::Exists, .. } => Self::Exists(false),
-            Action::Ask { question: Question::List { .. }, .. } => Self::Page(Vec::new()),
-            Action::Deliver { .. } | Action::Join { .. } | Action::Leave { .. } | Action::Close { .. } => Self::Applied(0),
+            Action::Ask {
+                question: Question::Exists,
+                ..
+            } => Self::Exists(false),
+            Action::Ask {
+                question: Question::List { .. },
+                ..
+            } => Self::Page(Vec::new()),
+            Action::Deliver { .. }
+            | Action::Join { .. }
+            | Action::Leave { .. }
+            | Action::Close { .. } => Self::Applied(0),
         }
     }
 }
@@ -345,7 +488,11 @@ impl Answer {
 impl<T> super::connection::Connection<T> {
     /// Records that the connection has a new index in a group.
     fn set_index(&mut self, group: GroupIndex, index: u32) {
-        if let Some(membership) = self.memberships.iter_mut().find(|membership| membership.group == group) {
+        if let Some(membership) = self
+            .memberships
+            .iter_mut()
+            .find(|membership| membership.group == group)
+        {
             membership.index = index;
         }
     }

@@ -17,7 +17,9 @@ impl<T: Transport> Shard<T> {
     /// Reads each transport that has something to read, at most once.
     pub(super) fn read_transports(&mut self) {
         for _ in 0..self.readable.len().min(self.budget.reads) {
-            let Some(key) = self.readable.pop_front() else { return };
+            let Some(key) = self.readable.pop_front() else {
+                return;
+            };
             if let Some(slot) = self.still(key) {
                 self.read(slot);
             }
@@ -25,7 +27,9 @@ impl<T: Transport> Shard<T> {
     }
 
     fn read(&mut self, slot: Slot) {
-        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
         let link = &mut connection.link;
         link.flags.readable = false;
         if link.flags.paused {
@@ -57,17 +61,26 @@ impl<T: Transport> Shard<T> {
     }
 
     pub(super) fn mark_readable(&mut self, slot: Slot) {
-        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
         if !connection.link.flags.readable {
             connection.link.flags.readable = true;
-            self.readable.push_back(TransportKey { slot, birth: connection.birth });
+            self.readable.push_back(TransportKey {
+                slot,
+                birth: connection.birth,
+            });
         }
     }
 
     /// Decodes `input` and handles every message in it.
     pub(super) fn feed(&mut self, slot: Slot, input: &mut [u8]) {
-        let limits = DecoderLimits { max_message_bytes: self.node.limits().message_bytes };
-        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let limits = DecoderLimits {
+            max_message_bytes: self.node.limits().message_bytes,
+        };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
         // Taken out, so that an event can borrow from it while the shard acts on the event.
         let mut decoder = std::mem::take(&mut connection.link.decoder);
         let mut at = 0;
@@ -92,7 +105,9 @@ impl<T: Transport> Shard<T> {
     }
 
     fn handle_event(&mut self, slot: Slot, event: Event<'_>) {
-        let Some(connection) = self.connections.get(slot) else { return };
+        let Some(connection) = self.connections.get(slot) else {
+            return;
+        };
         match event {
             Event::Close(frame) => self.client_closed(slot, frame.map(|frame| frame.code)),
             Event::Pong(_) => {}
@@ -107,8 +122,12 @@ impl<T: Transport> Shard<T> {
     fn receive_message(&mut self, slot: Slot, kind: MessageKind, payload: &[u8]) {
         self.numbers.messages_received += 1;
         let limit = self.node.limits().parked_input_bytes;
-        let Some(connection) = self.connections.get_mut(slot) else { return };
-        let Some(session) = &mut connection.session else { return };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        let Some(session) = &mut connection.session else {
+            return;
+        };
         let is_json = session.protocol == Protocol::Json;
         let Some(parked) = session.parked_mut() else {
             return self.handle_message(slot, kind, payload);
@@ -118,7 +137,10 @@ impl<T: Transport> Shard<T> {
             return self.queue_json(slot, json::pong);
         }
         parked.held_bytes += payload.len();
-        parked.held.push_back(Held { kind, payload: payload.into() });
+        parked.held.push_back(Held {
+            kind,
+            payload: payload.into(),
+        });
         if parked.held_bytes >= limit && !connection.link.flags.paused {
             connection.link.flags.paused = true;
             self.numbers.reading_paused += 1;
@@ -127,7 +149,11 @@ impl<T: Transport> Shard<T> {
 
     /// Handles a message of a session that does not wait.
     pub(super) fn handle_message(&mut self, slot: Slot, kind: MessageKind, payload: &[u8]) {
-        let Some(session) = self.connections.get(slot).and_then(|connection| connection.session.as_ref()) else {
+        let Some(session) = self
+            .connections
+            .get(slot)
+            .and_then(|connection| connection.session.as_ref())
+        else {
             return;
         };
         match &session.protocol {
@@ -149,9 +175,14 @@ impl<T: Transport> Shard<T> {
 
     /// Brings the node's account of this connection's unfinished and held input up to date.
     pub(super) fn recharge_input(&mut self, slot: Slot) {
-        let Some(connection) = self.connections.get_mut(slot) else { return };
-        let parked = connection.session.as_ref().and_then(|session| session.parked());
-        let held = parked.map_or(0, |parked| parked.held_bytes);
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        let parked = connection
+            .session
+            .as_ref()
+            .and_then(|session| session.parked());
+        let held = parked.map_or(0, crate::session::Parked::bytes);
         let link = &mut connection.link;
         let owed = link.decoder.buffered_bytes() + held;
         let memory = self.node.memory();

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use hubwire_proto::ws::{self, CloseCode, Decoder};
 use hubwire_proto::json;
+use hubwire_proto::ws::{self, CloseCode, Decoder};
 
 use super::connection::{Connection, Flags, Link, Phase};
 use super::{Attachment, Shard, TransportKey};
@@ -23,16 +23,30 @@ const SILENT_INTERVALS: u64 = 3;
 impl<T: Transport> Shard<T> {
     pub(super) fn take_attachments(&mut self) {
         for _ in 0..self.budget.attachments {
-            let Some(attachment) = self.doorway.take() else { return };
+            let Some(attachment) = self.doorway.take() else {
+                return;
+            };
             self.attach(attachment);
         }
     }
 
     fn attach(&mut self, attachment: Attachment<T>) {
-        let Attachment { seat, mut transport, mut unread, hub, user, protocol, permissions, groups } = attachment;
+        let Attachment {
+            seat,
+            mut transport,
+            mut unread,
+            hub,
+            user,
+            protocol,
+            permissions,
+            groups,
+        } = attachment;
         let slot = seat.connection().slot();
         self.births = self.births.wrapping_add(1);
-        let key = TransportKey { slot, birth: self.births };
+        let key = TransportKey {
+            slot,
+            birth: self.births,
+        };
         if self.shutting_down || !transport.register(&self.registry, key) {
             return;
         }
@@ -59,7 +73,12 @@ impl<T: Transport> Shard<T> {
         };
         self.connections.insert(slot, connection);
         self.numbers.connections_opened += 1;
-        self.wheel.arm(slot, key.birth, TimerKind::KeepAlive, self.now.plus(hub.keep_alive_interval_ms));
+        self.wheel.arm(
+            slot,
+            key.birth,
+            TimerKind::KeepAlive,
+            self.now.plus(hub.keep_alive_interval_ms),
+        );
         for group in groups {
             // The front door refuses tokens with more groups than a connection may have.
             let _ = self.join(slot, &group);
@@ -72,11 +91,18 @@ impl<T: Transport> Shard<T> {
 
     /// The first message on a PubSub connection (protocol notes: `connected`).
     fn greet(&mut self, slot: Slot) {
-        let Some(connection) = self.connections.get(slot) else { return };
+        let Some(connection) = self.connections.get(slot) else {
+            return;
+        };
         let id = connection.seat.connection().text();
-        let user = connection.session.as_ref().and_then(|session| session.user.clone());
+        let user = connection
+            .session
+            .as_ref()
+            .and_then(|session| session.user.clone());
         if connection.encoding == Encoding::Json {
-            self.queue_json(slot, |out| json::connected(out, id.as_str(), user.as_deref(), None));
+            self.queue_json(slot, |out| {
+                json::connected(out, id.as_str(), user.as_deref(), None)
+            });
         }
     }
 
@@ -88,7 +114,12 @@ impl<T: Transport> Shard<T> {
         let (node, id, keeps_interest) = (&self.node, self.id, self.keeps_interest);
         let Some(Some(hub)) = self.hubs.get_mut(index.0 as usize) else {
             debug_assert!(false, "a listed hub exists");
-            return Entered { index, all_index: 0, user_index: 0, keep_alive_interval_ms: 0 };
+            return Entered {
+                index,
+                all_index: 0,
+                user_index: 0,
+                keep_alive_interval_ms: 0,
+            };
         };
         let entry = hub.enter(slot, user);
         if keeps_interest {
@@ -138,14 +169,21 @@ impl<T: Transport> Shard<T> {
     /// Ends a connection for the engine: it is a member of nothing from now on. What is queued
     /// for its transport may still be written.
     pub(super) fn end_session(&mut self, slot: Slot) {
-        let Some(connection) = self.connections.get_mut(slot) else { return };
-        let Some(session) = connection.session.take() else { return };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        let Some(session) = connection.session.take() else {
+            return;
+        };
         self.numbers.connections_closed += 1;
         self.numbers.parked_connections -= u64::from(session.parked().is_some());
-        let (index, all_index, user_index) = (connection.hub, connection.all_index, connection.user_index);
+        let (index, all_index, user_index) =
+            (connection.hub, connection.all_index, connection.user_index);
         self.leave_every_group(slot);
         self.recharge_input(slot);
-        let Some(Some(hub)) = self.hubs.get_mut(index.0 as usize) else { return };
+        let Some(Some(hub)) = self.hubs.get_mut(index.0 as usize) else {
+            return;
+        };
         let connections = &mut self.connections;
         if let Some(user) = &session.user {
             let change = hub.leave_user(user, user_index, |moved| {
@@ -154,7 +192,9 @@ impl<T: Transport> Shard<T> {
                 }
             });
             if change == Change::Edge && self.keeps_interest {
-                self.node.interest().clear(Kind::User, &hub.name, user, self.id);
+                self.node
+                    .interest()
+                    .clear(Kind::User, &hub.name, user, self.id);
             }
         }
         let change = hub.leave_all(all_index, |moved| {
@@ -163,7 +203,9 @@ impl<T: Transport> Shard<T> {
             }
         });
         if change == Change::Edge && self.keeps_interest {
-            self.node.interest().clear(Kind::Hub, &hub.name, &"".into(), self.id);
+            self.node
+                .interest()
+                .clear(Kind::Hub, &hub.name, &"".into(), self.id);
         }
         self.end_hub_if_over(index);
     }
@@ -174,21 +216,35 @@ impl<T: Transport> Shard<T> {
         if let Some(mut connection) = self.connections.remove(slot) {
             let outbox = &mut connection.link.outbox;
             let private = outbox.private_bytes();
-            self.node.memory().release(private + connection.link.charged_input);
+            self.node
+                .memory()
+                .release(private + connection.link.charged_input);
             outbox.consume(outbox.bytes(), &mut self.pool);
         }
     }
 
     /// Begins the closing handshake: `disconnected` with `message` for PubSub clients, then a
     /// close frame with `code` and `reason`.
-    pub(super) fn close(&mut self, slot: Slot, code: CloseCode, reason: &str, message: Option<&str>) {
+    pub(super) fn close(
+        &mut self,
+        slot: Slot,
+        code: CloseCode,
+        reason: &str,
+        message: Option<&str>,
+    ) {
         self.say_goodbye(slot, code, reason, message);
         self.end_session(slot);
         self.await_end(slot, Phase::AwaitingClose);
     }
 
     /// Closes a connection that broke the protocol: nothing it sends is looked at any more.
-    pub(super) fn fail(&mut self, slot: Slot, code: CloseCode, reason: &str, message: Option<&str>) {
+    pub(super) fn fail(
+        &mut self,
+        slot: Slot,
+        code: CloseCode,
+        reason: &str,
+        message: Option<&str>,
+    ) {
         self.numbers.closed_protocol_errors += 1;
         self.say_goodbye(slot, code, reason, message);
         self.end_session(slot);
@@ -208,7 +264,9 @@ impl<T: Transport> Shard<T> {
 
     /// The client closed: its close frame is answered, then everything ends.
     pub(super) fn client_closed(&mut self, slot: Slot, code: Option<CloseCode>) {
-        let Some(connection) = self.connections.get(slot) else { return };
+        let Some(connection) = self.connections.get(slot) else {
+            return;
+        };
         match connection.link.phase {
             Phase::Open => {
                 self.queue_frames(slot, |out| match code {
@@ -218,7 +276,14 @@ impl<T: Transport> Shard<T> {
                 self.end_session(slot);
                 self.await_end(slot, Phase::Finishing);
             }
-            Phase::AwaitingClose | Phase::Finishing | Phase::Draining => self.drop_connection(slot),
+            Phase::AwaitingClose | Phase::Finishing | Phase::Draining => {
+                if connection.link.outbox.is_empty() {
+                    self.drop_connection(slot);
+                } else if let Some(connection) = self.connections.get_mut(slot) {
+                    // Our farewell may still be unwritten: both sides can close at once.
+                    connection.link.phase = Phase::Finishing;
+                }
+            }
         }
     }
 
@@ -236,7 +301,9 @@ impl<T: Transport> Shard<T> {
     }
 
     fn say_goodbye(&mut self, slot: Slot, code: CloseCode, reason: &str, message: Option<&str>) {
-        let Some(connection) = self.connections.get(slot) else { return };
+        let Some(connection) = self.connections.get(slot) else {
+            return;
+        };
         if connection.encoding == Encoding::Json
             && let Some(message) = message
         {
@@ -247,9 +314,12 @@ impl<T: Transport> Shard<T> {
 
     fn await_end(&mut self, slot: Slot, phase: Phase) {
         let due = self.now.plus(self.node.limits().close_timeout_ms);
-        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
         connection.link.phase = phase;
-        self.wheel.arm(slot, connection.birth, TimerKind::CloseTimeout, due);
+        self.wheel
+            .arm(slot, connection.birth, TimerKind::CloseTimeout, due);
         if connection.link.flags.paused {
             connection.link.flags.paused = false;
             self.mark_readable(slot);
@@ -258,10 +328,19 @@ impl<T: Transport> Shard<T> {
 
     pub(super) fn shut_down(&mut self) {
         self.shutting_down = true;
-        let open: Vec<Slot> =
-            self.connections.iter().filter(|(_, found)| found.link.phase == Phase::Open).map(|(slot, _)| slot).collect();
+        let open: Vec<Slot> = self
+            .connections
+            .iter()
+            .filter(|(_, found)| found.link.phase == Phase::Open)
+            .map(|(slot, _)| slot)
+            .collect();
         for slot in open {
-            self.close(slot, CloseCode::GOING_AWAY, "", Some("The server is shutting down."));
+            self.close(
+                slot,
+                CloseCode::GOING_AWAY,
+                "",
+                Some("The server is shutting down."),
+            );
         }
     }
 
@@ -269,7 +348,12 @@ impl<T: Transport> Shard<T> {
         let mut due = std::mem::take(&mut self.due);
         self.wheel.fire(self.now, &mut due);
         for timer in due.drain(..) {
-            let Some(slot) = self.still(TransportKey { slot: timer.slot, birth: timer.birth }) else { continue };
+            let Some(slot) = self.still(TransportKey {
+                slot: timer.slot,
+                birth: timer.birth,
+            }) else {
+                continue;
+            };
             match timer.kind {
                 TimerKind::KeepAlive => self.keep_alive(slot),
                 TimerKind::CloseTimeout => self.drop_connection(slot),
@@ -280,17 +364,29 @@ impl<T: Transport> Shard<T> {
 
     /// Pings a peer that was silent for an interval; gives up on one that was silent for three.
     fn keep_alive(&mut self, slot: Slot) {
-        let Some(connection) = self.connections.get(slot) else { return };
+        let Some(connection) = self.connections.get(slot) else {
+            return;
+        };
         if connection.link.phase != Phase::Open {
             return;
         }
-        let Some(interval) = self.hub(connection.hub).map(|hub| hub.settings.keep_alive_interval_ms) else { return };
+        let Some(interval) = self
+            .hub(connection.hub)
+            .map(|hub| hub.settings.keep_alive_interval_ms)
+        else {
+            return;
+        };
         let silent_for = self.now.since(connection.link.heard_at);
         // While reading is stopped, silence proves nothing.
         let listening = !connection.link.flags.paused;
         if listening && silent_for >= interval * SILENT_INTERVALS {
             self.numbers.closed_dead_peers += 1;
-            return self.close(slot, CloseCode::GOING_AWAY, "", Some("Nothing was heard from the client in time."));
+            return self.close(
+                slot,
+                CloseCode::GOING_AWAY,
+                "",
+                Some("Nothing was heard from the client in time."),
+            );
         }
         let next = if silent_for >= interval {
             self.queue_frames(slot, |out| ws::encode_ping(&[], out));

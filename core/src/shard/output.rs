@@ -20,7 +20,9 @@ const RELIEVED: usize = 16;
 impl<T: Transport> Shard<T> {
     /// Queues complete frames that `encode` appends.
     pub(super) fn queue_frames(&mut self, slot: Slot, encode: impl FnOnce(&mut Vec<u8>)) {
-        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
         let added = connection.link.outbox.push_private(&mut self.pool, encode);
         self.node.memory().charge(added);
         self.mark_dirty(slot);
@@ -31,24 +33,33 @@ impl<T: Transport> Shard<T> {
         let mut envelope = std::mem::take(&mut self.envelope);
         envelope.clear();
         encode(&mut envelope);
-        self.queue_frames(slot, |out| ws::encode_message(ws::MessageKind::Text, &envelope, out));
+        self.queue_frames(slot, |out| {
+            ws::encode_message(ws::MessageKind::Text, &envelope, out)
+        });
         if envelope.capacity() <= super::SCRATCH_BYTES {
             self.envelope = envelope;
         }
     }
 
     pub(super) fn mark_dirty(&mut self, slot: Slot) {
-        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
         if connection.link.wants_flush(self.node.limits()) {
             connection.link.flags.dirty = true;
-            self.dirty.push_back(TransportKey { slot, birth: connection.birth });
+            self.dirty.push_back(TransportKey {
+                slot,
+                birth: connection.birth,
+            });
         }
     }
 
     /// Writes to the transports that have something to write, each at most once.
     pub(super) fn flush(&mut self) {
         for _ in 0..self.dirty.len().min(self.budget.flushes) {
-            let Some(key) = self.dirty.pop_front() else { return };
+            let Some(key) = self.dirty.pop_front() else {
+                return;
+            };
             if let Some(slot) = self.still(key) {
                 self.flush_link(slot);
             }
@@ -56,7 +67,9 @@ impl<T: Transport> Shard<T> {
     }
 
     fn flush_link(&mut self, slot: Slot) {
-        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
         let link = &mut connection.link;
         link.flags.dirty = false;
         let mut outcome = Flushed::Partly;
@@ -85,13 +98,12 @@ impl<T: Transport> Shard<T> {
                 Phase::Draining => link.transport.finish(),
                 Phase::Finishing => self.drop_connection(slot),
             },
-            Flushed::Partly | Flushed::Blocked => {
-                link.flags.blocked = matches!(outcome, Flushed::Blocked);
+            Flushed::Partly => self.mark_dirty(slot),
+            Flushed::Blocked => {
+                link.flags.blocked = true;
                 if link.is_slow(self.node.limits()) {
                     self.numbers.closed_slow_clients += 1;
                     self.end_slow_client(slot, "The client does not read fast enough.");
-                } else {
-                    self.mark_dirty(slot);
                 }
             }
         }
@@ -132,7 +144,9 @@ enum Flushed {
 impl<T: Transport> Link<T> {
     /// One write of what waits: small frames joined in `cork`, otherwise as they lie.
     pub(super) fn write(&mut self, cork: &mut [u8]) -> Written {
-        let Self { transport, outbox, .. } = self;
+        let Self {
+            transport, outbox, ..
+        } = self;
         if let Some(bytes) = outbox.single() {
             return transport.write(&[IoSlice::new(bytes)]);
         }
@@ -153,6 +167,7 @@ impl<T> Link<T> {
     }
 
     fn is_slow(&self, limits: &Limits) -> bool {
-        self.outbox.messages() > limits.outbound_queue_messages || self.outbox.bytes() > limits.outbound_queue_bytes
+        self.outbox.messages() > limits.outbound_queue_messages
+            || self.outbox.bytes() > limits.outbound_queue_bytes
     }
 }

@@ -22,7 +22,10 @@ use crate::transport::Transport;
 /// What became of a request.
 enum Outcome {
     Done,
-    Failed { name: AckErrorName, message: &'static str },
+    Failed {
+        name: AckErrorName,
+        message: &'static str,
+    },
     /// The session waits for its handler.
     Called,
     /// Nothing happened yet; to be tried again.
@@ -32,13 +35,21 @@ enum Outcome {
 impl<T: Transport> Shard<T> {
     /// Applies the session's rules to a message and carries out what they allow.
     pub(super) fn handle_request(&mut self, slot: Slot, message: ClientMessage<'_>) {
-        let Some(session) = self.connections.get(slot).and_then(|connection| connection.session.as_ref()) else {
+        let Some(session) = self
+            .connections
+            .get(slot)
+            .and_then(|connection| connection.session.as_ref())
+        else {
             return;
         };
         match session.receive(message) {
             Step::Ignore => {}
             Step::Pong => self.queue_json(slot, json::pong),
-            Step::Refuse { ack_id, name, message } => self.refuse(slot, ack_id, name, &message),
+            Step::Refuse {
+                ack_id,
+                name,
+                message,
+            } => self.refuse(slot, ack_id, name, &message),
             Step::CloseUnauthorized => {
                 let reason = "The connection is not authorized for raw sendToGroup mode.";
                 self.fail(slot, CloseCode::POLICY_VIOLATION, reason, None);
@@ -54,12 +65,26 @@ impl<T: Transport> Shard<T> {
     /// Tries the sessions that wait for room again, in the order in which they began to wait.
     pub(super) fn retry_sessions(&mut self) {
         for _ in 0..self.retrying.len() {
-            let Some(key) = self.retrying.pop_front() else { return };
-            let Some(slot) = self.still(key) else { continue };
-            let Some(connection) = self.connections.get_mut(slot) else { continue };
+            let Some(key) = self.retrying.pop_front() else {
+                return;
+            };
+            let Some(slot) = self.still(key) else {
+                continue;
+            };
+            let Some(connection) = self.connections.get_mut(slot) else {
+                continue;
+            };
             connection.link.flags.retrying = false;
-            let Some(parked) = connection.session.as_mut().and_then(|session| session.parked_mut()) else { continue };
-            let Waiting::Room { request } = &mut parked.waiting else { continue };
+            let Some(parked) = connection
+                .session
+                .as_mut()
+                .and_then(|session| session.parked_mut())
+            else {
+                continue;
+            };
+            let Waiting::Room { request } = &mut parked.waiting else {
+                continue;
+            };
             let request = std::mem::replace(request, Request::nothing());
             match self.perform_and_report(slot, &request) {
                 Outcome::Wait => self.wait_for_room(slot, request),
@@ -72,9 +97,16 @@ impl<T: Transport> Shard<T> {
 
     /// Takes an event handler's answer to the session that waits for it.
     pub(super) fn receive_answer(&mut self, answer: CallAnswer) {
-        let Some(slot) = self.find(&answer.connection) else { return };
-        let session = self.connections.get(slot).and_then(|connection| connection.session.as_ref());
-        let Some(Waiting::Call { call, ack_id }) = session.and_then(|session| session.parked()).map(|parked| &parked.waiting)
+        let Some(slot) = self.find(&answer.connection) else {
+            return;
+        };
+        let session = self
+            .connections
+            .get(slot)
+            .and_then(|connection| connection.session.as_ref());
+        let Some(Waiting::Call { call, ack_id }) = session
+            .and_then(|session| session.parked())
+            .map(|parked| &parked.waiting)
         else {
             return;
         };
@@ -91,7 +123,12 @@ impl<T: Transport> Shard<T> {
             }
             Err(_) => {
                 self.numbers.failed_events += 1;
-                self.report_failure(slot, ack_id, AckErrorName::InternalServerError, ack::INTERNAL_SERVER_ERROR);
+                self.report_failure(
+                    slot,
+                    ack_id,
+                    AckErrorName::InternalServerError,
+                    ack::INTERNAL_SERVER_ERROR,
+                );
             }
         }
         self.resume(slot);
@@ -101,43 +138,66 @@ impl<T: Transport> Shard<T> {
         let outcome = self.perform(slot, request);
         match &outcome {
             Outcome::Done => self.succeed(slot, request.ack_id),
-            Outcome::Failed { name, message } => self.report_failure(slot, request.ack_id, *name, message),
+            Outcome::Failed { name, message } => {
+                self.report_failure(slot, request.ack_id, *name, message)
+            }
             Outcome::Called | Outcome::Wait => {}
         }
         outcome
     }
 
     fn perform(&mut self, slot: Slot, request: &Request<'_>) -> Outcome {
-        let Some(index) = self.connections.get(slot).map(|connection| connection.hub) else { return Outcome::Done };
+        let Some(index) = self.connections.get(slot).map(|connection| connection.hub) else {
+            return Outcome::Done;
+        };
         if self.hub(index).is_none_or(crate::hub::Hub::is_busy) {
             return Outcome::Wait;
         }
         match &request.kind {
             RequestKind::Join { group } => match self.join(slot, group) {
                 Ok(()) => Outcome::Done,
-                Err(TooManyGroups) => {
-                    Outcome::Failed { name: AckErrorName::BadRequest, message: "The connection is in too many groups." }
-                }
+                Err(TooManyGroups) => Outcome::Failed {
+                    name: AckErrorName::BadRequest,
+                    message: "The connection is in too many groups.",
+                },
             },
             RequestKind::Leave { group } => {
                 self.leave(slot, group);
                 Outcome::Done
             }
-            RequestKind::Publish { group, data, no_echo } => self.publish(slot, index, group, data, *no_echo),
-            RequestKind::Event { event, data } => self.call_handler(slot, index, event, data, request.ack_id),
+            RequestKind::Publish {
+                group,
+                data,
+                no_echo,
+            } => self.publish(slot, index, group, data, *no_echo),
+            RequestKind::Event { event, data } => {
+                self.call_handler(slot, index, event, data, request.ack_id)
+            }
         }
     }
 
     /// Publishes to a group: on this shard at once, on others by command, on all or on none.
-    fn publish(&mut self, slot: Slot, index: HubIndex, group: &str, data: &Data<'_>, no_echo: bool) -> Outcome {
+    fn publish(
+        &mut self,
+        slot: Slot,
+        index: HubIndex,
+        group: &str,
+        data: &Data<'_>,
+        no_echo: bool,
+    ) -> Outcome {
         if self.node.memory().is_exceeded() {
             self.memory_retry_at = Some(self.now.plus(MEMORY_RETRY_MS));
             return Outcome::Wait;
         }
-        let Some(hub) = self.hub(index) else { return Outcome::Done };
+        let Some(hub) = self.hub(index) else {
+            return Outcome::Done;
+        };
         let local = hub.group(group);
         let others = if self.keeps_interest {
-            self.node.interest().of(crate::interest::Kind::Group, &hub.name, group).without(self.id)
+            self.node
+                .interest()
+                .of(crate::interest::Kind::Group, &hub.name, group)
+                .without(self.id)
         } else {
             crate::id::ShardSet::EMPTY
         };
@@ -153,24 +213,49 @@ impl<T: Transport> Shard<T> {
             }
         };
         let hub_name = Arc::clone(&hub.name);
-        let group: Arc<str> = local.and_then(|local| hub.group_name(local).cloned()).unwrap_or_else(|| group.into());
-        let Some(connection) = self.connections.get(slot) else { return Outcome::Done };
-        let from_user = connection.session.as_ref().and_then(|session| session.user.clone());
-        let excluded = if no_echo { Excluded::One(connection.seat.connection()) } else { Excluded::Nobody };
-        let origin = Origin::Group { group: Arc::clone(&group), from_user };
-        let publication = Publication::new(origin, data.data_type, data.bytes.as_ref().into(), self.node.memory());
+        let group: Arc<str> = local
+            .and_then(|local| hub.group_name(local).cloned())
+            .unwrap_or_else(|| group.into());
+        let Some(connection) = self.connections.get(slot) else {
+            return Outcome::Done;
+        };
+        let from_user = connection
+            .session
+            .as_ref()
+            .and_then(|session| session.user.clone());
+        let excluded = if no_echo {
+            Excluded::One(connection.seat.connection())
+        } else {
+            Excluded::Nobody
+        };
+        let origin = Origin::Group {
+            group: Arc::clone(&group),
+            from_user,
+        };
+        let publication = Publication::new(
+            origin,
+            data.data_type,
+            data.bytes.as_ref().into(),
+            self.node.memory(),
+        );
         self.numbers.publications += 1;
         let command = |excluded: Excluded| Command {
             hub: Arc::clone(&hub_name),
             target: Target::Group(Arc::clone(&group)),
-            action: Action::Deliver { publication: Arc::clone(&publication), excluded },
+            action: Action::Deliver {
+                publication: Arc::clone(&publication),
+                excluded,
+            },
         };
         for (shard, permit) in permits {
             self.hand_off[shard.index()].push((permit, Mail::Command(command(excluded.clone()))));
         }
         if let Some(local) = local {
             let list = List::Group(local);
-            let end = self.hub(index).and_then(|hub| hub.members(&list)).map_or(0, crate::member_list::MemberList::places);
+            let end = self
+                .hub(index)
+                .and_then(|hub| hub.members(&list))
+                .map_or(0, crate::member_list::MemberList::places);
             let next = self.deliver(index, &list, 0..end, &publication, &excluded);
             if next < end {
                 self.walk_on(index, command(excluded), list, next..end);
@@ -180,18 +265,36 @@ impl<T: Transport> Shard<T> {
     }
 
     /// Hands a user event to the handler that takes it; the session waits for the answer.
-    fn call_handler(&mut self, slot: Slot, index: HubIndex, event: &str, data: &Data<'_>, ack_id: Option<u64>) -> Outcome {
-        let Some(hub) = self.hub(index) else { return Outcome::Done };
+    fn call_handler(
+        &mut self,
+        slot: Slot,
+        index: HubIndex,
+        event: &str,
+        data: &Data<'_>,
+        ack_id: Option<u64>,
+    ) -> Outcome {
+        let Some(hub) = self.hub(index) else {
+            return Outcome::Done;
+        };
         let Some(destination) = destination_of(&hub.settings.event_handlers, event) else {
             self.numbers.failed_events += 1;
-            return Outcome::Failed { name: AckErrorName::InternalServerError, message: ack::INTERNAL_SERVER_ERROR };
+            return Outcome::Failed {
+                name: AckErrorName::InternalServerError,
+                message: ack::INTERNAL_SERVER_ERROR,
+            };
         };
         // Room for the answer, so that whoever gives it never waits for this shard.
         let inbox = self.node.inbox(self.id);
-        let Some(permit) = inbox.reserve_or_wait(self.waiter()) else { return Outcome::Wait };
+        let Some(permit) = inbox.reserve_or_wait(self.waiter()) else {
+            return Outcome::Wait;
+        };
         let (inbox, hub) = (Arc::clone(inbox), Arc::clone(&hub.name));
-        let Some(connection) = self.connections.get_mut(slot) else { return Outcome::Done };
-        let Some(session) = &mut connection.session else { return Outcome::Done };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return Outcome::Done;
+        };
+        let Some(session) = &mut connection.session else {
+            return Outcome::Done;
+        };
         let call = session.next_call();
         self.numbers.parked_connections += u64::from(session.parked().is_none());
         session.park(Waiting::Call { call, ack_id });
@@ -202,15 +305,26 @@ impl<T: Transport> Shard<T> {
             data_type: data.data_type,
             data: data.bytes.as_ref().into(),
             destination,
-            ticket: CallTicket::new(inbox, permit, connection.seat.connection(), call),
+            ticket: CallTicket::new(
+                inbox,
+                permit,
+                Arc::clone(self.node.memory()),
+                connection.seat.connection(),
+                call,
+            ),
+            charge: self.node.memory().guard(data.bytes.len()),
         });
         Outcome::Called
     }
 
     fn wait_for_room(&mut self, slot: Slot, request: Request<'static>) {
         let Some(key) = self.key(slot) else { return };
-        let Some(connection) = self.connections.get_mut(slot) else { return };
-        let Some(session) = &mut connection.session else { return };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        let Some(session) = &mut connection.session else {
+            return;
+        };
         if session.parked().is_none() {
             self.numbers.parked_connections += 1;
             self.numbers.sessions_waited_for_room += 1;
@@ -220,19 +334,30 @@ impl<T: Transport> Shard<T> {
             connection.link.flags.retrying = true;
             self.retrying.push_back(key);
         }
+        self.recharge_input(slot);
     }
 
     /// Lets a session go on: what it held is handled in order, until it waits again.
     fn resume(&mut self, slot: Slot) {
-        let Some(session) = self.connections.get_mut(slot).and_then(|connection| connection.session.as_mut()) else {
+        let Some(session) = self
+            .connections
+            .get_mut(slot)
+            .and_then(|connection| connection.session.as_mut())
+        else {
             return;
         };
-        let Some(mut parked) = session.unpark() else { return };
+        let Some(mut parked) = session.unpark() else {
+            return;
+        };
         self.numbers.parked_connections -= 1;
         while let Some(held) = parked.held.pop_front() {
             parked.held_bytes -= held.payload.len();
             self.handle_message(slot, held.kind, &held.payload);
-            let Some(session) = self.connections.get_mut(slot).and_then(|connection| connection.session.as_mut()) else {
+            let Some(session) = self
+                .connections
+                .get_mut(slot)
+                .and_then(|connection| connection.session.as_mut())
+            else {
                 return;
             };
             if let Some(again) = session.parked_mut() {
@@ -243,8 +368,14 @@ impl<T: Transport> Shard<T> {
         }
         self.recharge_input(slot);
         let limit = self.node.limits().parked_input_bytes;
-        let Some(connection) = self.connections.get_mut(slot) else { return };
-        let held = connection.session.as_ref().and_then(|session| session.parked()).map_or(0, |parked| parked.held_bytes);
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        let held = connection
+            .session
+            .as_ref()
+            .and_then(|session| session.parked())
+            .map_or(0, |parked| parked.held_bytes);
         if connection.link.flags.paused && held < limit {
             connection.link.flags.paused = false;
             self.mark_readable(slot);
@@ -253,7 +384,11 @@ impl<T: Transport> Shard<T> {
 
     fn succeed(&mut self, slot: Slot, ack_id: Option<u64>) {
         let Some(ack_id) = ack_id else { return };
-        if let Some(session) = self.connections.get_mut(slot).and_then(|connection| connection.session.as_mut()) {
+        if let Some(session) = self
+            .connections
+            .get_mut(slot)
+            .and_then(|connection| connection.session.as_mut())
+        {
             session.succeeded(ack_id);
             self.queue_json(slot, |out| json::ack_ok(out, ack_id));
         }
@@ -261,10 +396,23 @@ impl<T: Transport> Shard<T> {
 
     /// A failed ack for PubSub clients that asked for one; simple clients are closed (protocol
     /// notes: simple clients).
-    fn report_failure(&mut self, slot: Slot, ack_id: Option<u64>, name: AckErrorName, message: &str) {
-        let Some(connection) = self.connections.get(slot) else { return };
+    fn report_failure(
+        &mut self,
+        slot: Slot,
+        ack_id: Option<u64>,
+        name: AckErrorName,
+        message: &str,
+    ) {
+        let Some(connection) = self.connections.get(slot) else {
+            return;
+        };
         match (connection.encoding, ack_id) {
-            (Encoding::Simple, _) => self.close(slot, CloseCode::INTERNAL_ERROR, ack::INTERNAL_SERVER_ERROR, None),
+            (Encoding::Simple, _) => self.close(
+                slot,
+                CloseCode::INTERNAL_ERROR,
+                ack::INTERNAL_SERVER_ERROR,
+                None,
+            ),
             (Encoding::Json, Some(ack_id)) => self.refuse(slot, ack_id, name, message),
             (Encoding::Json, None) => {}
         }
@@ -276,14 +424,18 @@ impl<T: Transport> Shard<T> {
     }
 
     fn send_reply(&mut self, slot: Slot, reply: &Reply) {
-        let Some(connection) = self.connections.get(slot) else { return };
+        let Some(connection) = self.connections.get(slot) else {
+            return;
+        };
         self.numbers.messages_delivered += 1;
         match connection.encoding {
             Encoding::Simple => {
                 let kind = simple::message_kind(reply.data_type);
                 self.queue_frames(slot, |out| ws::encode_message(kind, &reply.bytes, out));
             }
-            Encoding::Json => self.queue_json(slot, |out| json::server_message(out, reply.data_type, &reply.bytes)),
+            Encoding::Json => self.queue_json(slot, |out| {
+                json::server_message(out, reply.data_type, &reply.bytes)
+            }),
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use aws_lc_rs::hmac;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 /// An access key. The bytes of its text, exactly as configured, are the HMAC key: what looks like
@@ -11,7 +12,8 @@ use zeroize::Zeroizing;
 /// Its memory is wiped when it is dropped, and it never shows in logs.
 pub struct AccessKey {
     text: Zeroizing<String>,
-    mac: hmac::Key,
+    /// Both halves of the key already absorbed, so that each use starts from here.
+    mac: Hmac<Sha256>,
 }
 
 /// An access key needs at least one byte.
@@ -30,7 +32,8 @@ impl AccessKey {
         if text.is_empty() {
             return Err(EmptyKey);
         }
-        let mac = hmac::Key::new(hmac::HMAC_SHA256, text.as_bytes());
+        // HMAC takes keys of any length.
+        let mac = Hmac::new_from_slice(text.as_bytes()).map_err(|_| EmptyKey)?;
         Ok(Self { text, mac })
     }
 
@@ -40,13 +43,22 @@ impl AccessKey {
         &self.text
     }
 
-    pub(super) fn sign(&self, message: &[u8]) -> hmac::Tag {
-        hmac::sign(&self.mac, message)
+    pub(super) fn sign(&self, message: &[u8]) -> [u8; 32] {
+        self.mac
+            .clone()
+            .chain_update(message)
+            .finalize()
+            .into_bytes()
+            .into()
     }
 
     /// Takes the same time whatever the signature holds.
     pub(super) fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
-        hmac::verify(&self.mac, message, signature).is_ok()
+        self.mac
+            .clone()
+            .chain_update(message)
+            .verify_slice(signature)
+            .is_ok()
     }
 }
 

@@ -3,10 +3,10 @@
 //! Parsing HTTP, choosing among the offered subprotocols and writing the answer belong to the
 //! caller. Extensions are declined by leaving them out of the answer.
 
-use aws_lc_rs::digest;
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use sha1::{Digest as _, Sha1};
 
 /// The value of `Sec-WebSocket-Version` that the server speaks, and names in a 426.
 pub const VERSION: &str = "13";
@@ -117,10 +117,11 @@ where
 /// The value of `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key` (RFC 6455 §4.2.2).
 #[must_use]
 pub fn accept_key(key: &str) -> String {
-    let mut sha1 = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
-    sha1.update(key.as_bytes());
-    sha1.update(ACCEPT_GUID);
-    STANDARD.encode(sha1.finish())
+    let digest = Sha1::new()
+        .chain_update(key.as_bytes())
+        .chain_update(ACCEPT_GUID)
+        .finalize();
+    STANDARD.encode(digest)
 }
 
 /// The subprotocols that a client offers, in its order of preference, from the values of all its

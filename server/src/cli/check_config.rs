@@ -1,8 +1,8 @@
 //! `hubwire check-config`: what the server would run with.
 
-use super::{ConfigArgs, Output};
+use super::{ConfigArgs, print};
 
-pub(super) fn run(args: &ConfigArgs, output: Output) -> anyhow::Result<()> {
-    output.print(&args.load()?.effective())?;
+pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<()> {
+    print(&args.load()?.effective())?;
     Ok(())
 }

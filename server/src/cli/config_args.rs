@@ -56,7 +56,11 @@ impl ConfigArgs {
             ("--shards", "shards", one(&self.shards)),
             ("--log-level", "log.level", one(&self.log_level)),
             ("--log-format", "log.format", one(&self.log_format)),
-            ("--access-key-file", "access_keys.primary.file", one(&self.access_key_file)),
+            (
+                "--access-key-file",
+                "access_keys.primary.file",
+                one(&self.access_key_file),
+            ),
         ];
         flags
             .into_iter()

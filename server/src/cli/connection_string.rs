@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use hubwire_proto::connection_string::ConnectionString;
 use serde_json::json;
 
-use super::{ConfigArgs, Output, WhichKey};
+use super::{ConfigArgs, WhichKey, print};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -26,13 +26,18 @@ enum Form {
     Json,
 }
 
-pub(super) fn run(args: &Args, output: Output) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let config = args.config.load()?;
     let access_key = args.key.of(&config.access_keys)?.clone();
     let endpoint = config.first_endpoint(config.listen.port())?;
-    let connection = ConnectionString { endpoint, access_key };
-    let text = connection.expose().context("the access key does not fit a connection string")?;
-    output.print(&match args.output {
+    let connection = ConnectionString {
+        endpoint,
+        access_key,
+    };
+    let text = connection
+        .expose()
+        .context("the access key does not fit a connection string")?;
+    print(&match args.output {
         Form::Text => text,
         Form::Json => json!({
             "connectionString": text,

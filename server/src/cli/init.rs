@@ -8,7 +8,7 @@ use anyhow::Context;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::Output;
+use super::print;
 use crate::config::{Config, ConfigError, Origin};
 use crate::startup_screen::{DEFAULT_FILE, config_option};
 
@@ -31,13 +31,13 @@ pub(super) struct Args {
     endpoint: Option<String>,
 }
 
-pub(super) fn run(args: &Args, output: Output) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let document = document(args, &fresh_key()?, &fresh_key()?);
     // A file that the server would refuse is not written.
     Config::parse(&args.config, &document)?;
     write(&args.config, &document, args.force)?;
     let (file, option) = (args.config.display(), config_option(&args.config));
-    output.print(&format!(
+    print(&format!(
         "Wrote {file} with two fresh access keys. It is for your eyes only: keep it out of \
          version control.\n\n\
          Start the server                   hubwire{option}\n\
@@ -96,12 +96,23 @@ fn toml_text(text: &str) -> String {
 }
 
 fn write(path: &Path, document: &str, force: bool) -> anyhow::Result<()> {
-    let origin = Origin::File { path: path.to_owned(), line: None };
+    let origin = Origin::File {
+        path: path.to_owned(),
+        line: None,
+    };
     let failed = |error: &std::io::Error| {
-        ConfigError::new(&origin, "", format!("cannot write the configuration: {error}"))
+        ConfigError::new(
+            &origin,
+            "",
+            format!("cannot write the configuration: {error}"),
+        )
     };
     // A replacement appears all at once, and with the mode of a new file.
-    let written = if force { path.with_added_extension("new") } else { path.to_owned() };
+    let written = if force {
+        path.with_added_extension("new")
+    } else {
+        path.to_owned()
+    };
     if force {
         match fs::remove_file(&written) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&error).into()),
@@ -120,7 +131,13 @@ fn write(path: &Path, document: &str, force: bool) -> anyhow::Result<()> {
             file.write_all(document.as_bytes())?;
             file.sync_all()
         })
-        .and_then(|()| if force { fs::rename(&written, path) } else { Ok(()) })
+        .and_then(|()| {
+            if force {
+                fs::rename(&written, path)
+            } else {
+                Ok(())
+            }
+        })
         .map_err(|error| failed(&error))?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use super::Output;
+use super::print;
 use crate::config;
 
 #[derive(Debug, clap::Args)]
@@ -16,8 +16,8 @@ enum Page {
     Configuration,
 }
 
-pub(super) fn run(args: &Args, output: Output) -> anyhow::Result<()> {
-    output.print(&match args.page {
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    print(&match args.page {
         Page::Limits => config::limits_reference(),
         Page::Configuration => config::reference(),
     })?;

@@ -8,7 +8,7 @@ use hubwire_proto::role::Permissions;
 use hubwire_proto::token::{DEFAULT_LIFETIME_MINUTES, NewToken, UnixSeconds, sign};
 use serde_json::json;
 
-use super::{ConfigArgs, Output, WhichKey};
+use super::{ConfigArgs, WhichKey, print};
 use crate::config::{ConfigError, Origin};
 
 /// Ten years: longer is a mistake, and rotating keys ends it anyway.
@@ -64,7 +64,7 @@ enum Use {
     Rest(String),
 }
 
-pub(super) fn run(args: &Args, output: Output) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let target = args.target()?;
     let roles: Vec<_> = args.role.iter().map(|role| full_role(role)).collect();
     args.check(&roles)?;
@@ -92,7 +92,7 @@ pub(super) fn run(args: &Args, output: Output) -> anyhow::Result<()> {
         Use::Client(hub) => (endpoint.client_url(hub, &token), Form::Url),
         Use::Rest(_) => (audience, Form::Token),
     };
-    output.print(&match args.output.unwrap_or(default_form) {
+    print(&match args.output.unwrap_or(default_form) {
         Form::Url => url,
         Form::Token => token,
         Form::Json => {
@@ -133,11 +133,16 @@ impl Args {
             return Err(ConfigError::new(&Origin::Flag("--role"), "", problem));
         }
         if let Some(group) = self.group.iter().find(|group| check_group(group).is_err()) {
-            let problem = format!("{group:?} is no group name: 1 to 1024 characters, not all blank");
+            let problem =
+                format!("{group:?} is no group name: 1 to 1024 characters, not all blank");
             return Err(ConfigError::new(&Origin::Flag("--group"), "", problem));
         }
         if self.user.as_deref() == Some("") {
-            return Err(ConfigError::new(&Origin::Flag("--user"), "", "must not be empty"));
+            return Err(ConfigError::new(
+                &Origin::Flag("--user"),
+                "",
+                "must not be empty",
+            ));
         }
         Ok(())
     }
@@ -145,10 +150,16 @@ impl Args {
 
 /// `sendToGroup` is short for `webpubsub.sendToGroup`.
 fn full_role(role: &str) -> String {
-    if role.starts_with("webpubsub.") { role.to_owned() } else { format!("webpubsub.{role}") }
+    if role.starts_with("webpubsub.") {
+        role.to_owned()
+    } else {
+        format!("webpubsub.{role}")
+    }
 }
 
 fn now() -> UnixSeconds {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     UnixSeconds(0).plus(since)
 }

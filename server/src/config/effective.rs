@@ -97,7 +97,11 @@ impl Toml {
             if !handler.user_event_pattern.is_empty() {
                 self.text("user_event_pattern", &handler.user_event_pattern);
             }
-            let events: Vec<_> = handler.system_events.iter().map(|event| event.as_str()).collect();
+            let events: Vec<_> = handler
+                .system_events
+                .iter()
+                .map(|event| event.as_str())
+                .collect();
             self.texts("system_events", &events);
         }
     }

@@ -33,7 +33,9 @@ pub(super) fn apply(
     let mut given = Vec::new();
     for (name, value) in variables {
         let Some(name) = name.to_str() else { continue };
-        let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+        let Some(rest) = name.strip_prefix(PREFIX) else {
+            continue;
+        };
         let path = path_of(rest);
         let origin = Origin::Variable(name.to_owned());
         let Some(value) = value.to_str() else {
@@ -66,7 +68,11 @@ pub(super) fn set_plain(
         && keys == "access_keys"
         && (form == "env" || form == "file")
     {
-        let node = Node { written: form.clone(), origin: origin.clone(), value };
+        let node = Node {
+            written: form.clone(),
+            origin: origin.clone(),
+            value,
+        };
         let value = Value::Table(Table::from([(form.clone(), node)]));
         return set(table, &path[..2], value, origin);
     }
@@ -100,10 +106,17 @@ fn path_of(rest: &str) -> Vec<Segment> {
 /// Variables that hold a secret because some `{ env = "NAME" }` says so. They may have our prefix.
 fn secret_variables(table: &Table, variables: &[(OsString, OsString)]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    if let Some(Node { value: Value::Table(keys), .. }) = table.get("access_keys") {
+    if let Some(Node {
+        value: Value::Table(keys),
+        ..
+    }) = table.get("access_keys")
+    {
         for node in keys.values() {
             if let Value::Table(form) = &node.value
-                && let Some(Node { value: Value::Text(name), .. }) = form.get("env")
+                && let Some(Node {
+                    value: Value::Text(name),
+                    ..
+                }) = form.get("env")
             {
                 names.insert(name.clone());
             }

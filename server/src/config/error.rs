@@ -29,7 +29,10 @@ impl fmt::Display for Origin {
         match self {
             Self::Default => f.write_str("default"),
             Self::File { path, line: None } => write!(f, "{}", path.display()),
-            Self::File { path, line: Some(line) } => write!(f, "{}:{line}", path.display()),
+            Self::File {
+                path,
+                line: Some(line),
+            } => write!(f, "{}:{line}", path.display()),
             Self::Variable(name) => f.write_str(name),
             Self::Flag(name) => f.write_str(name),
         }
@@ -55,7 +58,11 @@ pub struct ConfigError {
 impl ConfigError {
     /// An error about `key`, given at `origin`.
     pub fn new(origin: &Origin, key: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { origin: origin.clone(), key: key.into(), problem: problem.into() }
+        Self {
+            origin: origin.clone(),
+            key: key.into(),
+            problem: problem.into(),
+        }
     }
 
     fn text(&self) -> String {
@@ -63,7 +70,11 @@ impl ConfigError {
             Origin::Default => String::new(),
             given => format!("{given}: "),
         };
-        let key = if self.key.is_empty() { String::new() } else { format!("{}: ", self.key) };
+        let key = if self.key.is_empty() {
+            String::new()
+        } else {
+            format!("{}: ", self.key)
+        };
         format!("{origin}{key}{}", self.problem)
     }
 }

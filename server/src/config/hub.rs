@@ -102,7 +102,9 @@ impl HubConfig {
 
 impl UrlTemplate {
     fn parse(text: &str) -> Result<Self, String> {
-        let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+        let scheme = text
+            .split_once(':')
+            .map(|(scheme, _)| scheme.to_ascii_lowercase());
         match scheme.as_deref() {
             _ if text == "builtin:echo" => Ok(Self::BuiltinEcho),
             Some(scheme @ ("http" | "https" | "tunnel")) => Err(format!(

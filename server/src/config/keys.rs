@@ -22,7 +22,11 @@ pub(super) enum Shape {
     /// A text or a list of texts.
     Texts,
     /// A whole number from `min` to `max`, counted in `unit`.
-    Integer { min: u64, max: u64, unit: &'static str },
+    Integer {
+        min: u64,
+        max: u64,
+        unit: &'static str,
+    },
     /// One of these words, upper or lower case.
     Choice(&'static [&'static str]),
     /// A text, `{ env = "…" }` or `{ file = "…" }`.
@@ -44,7 +48,14 @@ pub(super) enum Default {
 
 impl Key {
     const fn new(name: &'static str, shape: Shape, default: Default, doc: &'static str) -> Self {
-        Self { name, shape, default, doc, at_bound: "", flag: None }
+        Self {
+            name,
+            shape,
+            default,
+            doc,
+            at_bound: "",
+            flag: None,
+        }
     }
 
     pub(super) const fn limit(
@@ -54,7 +65,14 @@ impl Key {
         doc: &'static str,
         at_bound: &'static str,
     ) -> Self {
-        Self { name, shape, default, doc, at_bound, flag: None }
+        Self {
+            name,
+            shape,
+            default,
+            doc,
+            at_bound,
+            flag: None,
+        }
     }
 
     const fn flag(mut self, flag: &'static str) -> Self {
@@ -64,7 +82,7 @@ impl Key {
 }
 
 /// More shards than this never help one node: beyond it the inboxes cost more than a core gives.
-pub(super) const MAX_SHARDS: u64 = 64;
+pub(super) const MAX_SHARDS: u64 = 63;
 
 /// The keys of the root table.
 pub(super) const ROOT: &[Key] = &[
@@ -100,13 +118,22 @@ pub(super) const ROOT: &[Key] = &[
     .flag("--admin-listen"),
     Key::new(
         "shards",
-        Shape::Integer { min: 1, max: MAX_SHARDS, unit: "threads" },
-        Default::Derived("one per core, at most 64"),
+        Shape::Integer {
+            min: 1,
+            max: MAX_SHARDS,
+            unit: "threads",
+        },
+        Default::Derived("one per core, at most 63"),
         "Threads that own client sockets.",
     )
     .flag("--shards"),
     Key::new("log", Shape::Table(LOG), Default::Nothing, ""),
-    Key::new("access_keys", Shape::Table(ACCESS_KEYS), Default::Nothing, ""),
+    Key::new(
+        "access_keys",
+        Shape::Table(ACCESS_KEYS),
+        Default::Nothing,
+        "",
+    ),
     Key::new("limits", Shape::Table(limits::KEYS), Default::Nothing, ""),
     Key::new("hub_defaults", Shape::Table(HUB), Default::Nothing, ""),
     Key::new("hubs", Shape::Named(HUB), Default::Nothing, ""),
@@ -157,7 +184,11 @@ pub(super) const HUB: &[Key] = &[
     ),
     Key::new(
         "web_socket_keep_alive_interval_in_seconds",
-        Shape::Integer { min: 1, max: 120, unit: "seconds" },
+        Shape::Integer {
+            min: 1,
+            max: 120,
+            unit: "seconds",
+        },
         Default::Integer(20),
         "A client that was silent for this long is pinged.",
     ),
@@ -192,9 +223,14 @@ const EVENT_HANDLER: &[Key] = &[
 
 /// The key among `keys` that `written` was most likely meant to be.
 pub(super) fn nearest(keys: &[Key], written: &str) -> Option<&'static str> {
-    let far = written.len() / 3 + 1;
+    let far = (written.len() / 3).max(1);
     keys.iter()
-        .map(|key| (strsim::osa_distance(key.name, &snake_case(written)), key.name))
+        .map(|key| {
+            (
+                strsim::osa_distance(key.name, &snake_case(written)),
+                key.name,
+            )
+        })
         .filter(|(distance, _)| *distance <= far)
         .min()
         .map(|(_, name)| name)

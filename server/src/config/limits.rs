@@ -153,9 +153,24 @@ impl Limits {
     /// Bounds that contradict each other would close clients that did nothing wrong.
     fn check(&self, section: &Section<'_>) -> Result<(), ConfigError> {
         let pairs = [
-            ("message_bytes", self.message_bytes, "outbound_queue_bytes", self.outbound_queue_bytes),
-            ("rest_body_bytes", self.rest_body_bytes, "outbound_queue_bytes", self.outbound_queue_bytes),
-            ("outbound_queue_bytes", self.outbound_queue_bytes, "node_queued_bytes", self.node_queued_bytes),
+            (
+                "message_bytes",
+                self.message_bytes,
+                "outbound_queue_bytes",
+                self.outbound_queue_bytes,
+            ),
+            (
+                "rest_body_bytes",
+                self.rest_body_bytes,
+                "outbound_queue_bytes",
+                self.outbound_queue_bytes,
+            ),
+            (
+                "outbound_queue_bytes",
+                self.outbound_queue_bytes,
+                "node_queued_bytes",
+                self.node_queued_bytes,
+            ),
         ];
         for (small, value, large, bound) in pairs {
             if value > bound {

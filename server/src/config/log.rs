@@ -26,7 +26,10 @@ pub enum LogFormat {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { level: "info".to_owned(), format: LogFormat::default() }
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::default(),
+        }
     }
 }
 
@@ -37,7 +40,10 @@ impl LogConfig {
             Some("json") => LogFormat::Json,
             _ => LogFormat::Text,
         };
-        Ok(Self { level: level.unwrap_or_else(|| Self::default().level), format })
+        Ok(Self {
+            level: level.unwrap_or_else(|| Self::default().level),
+            format,
+        })
     }
 
     /// The level as it was given.
@@ -68,7 +74,9 @@ impl LogFormat {
 fn targets(text: &str) -> Result<Targets, String> {
     let mut targets = Targets::new();
     for part in text.split(',').map(str::trim) {
-        let (target, level) = part.rsplit_once('=').map_or((None, part), |(t, l)| (Some(t), l));
+        let (target, level) = part
+            .rsplit_once('=')
+            .map_or((None, part), |(t, l)| (Some(t), l));
         let level = match level.to_ascii_lowercase().as_str() {
             "off" => LevelFilter::OFF,
             "error" => LevelFilter::ERROR,

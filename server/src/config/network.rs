@@ -28,7 +28,10 @@ pub(super) fn is_local(endpoint: &Endpoint) -> bool {
         Some((host, port)) if !port.contains(']') => host,
         _ => authority,
     };
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+    let host = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_ascii_lowercase();
     host == "localhost"
         || host.ends_with(".localhost")
         || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())

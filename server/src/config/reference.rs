@@ -20,7 +20,12 @@ pub fn reference() -> String {
             && key.name != "limits"
             && key.name != "hub_defaults"
         {
-            section(&mut page, &format!("`[{}]`", key.name), key.name, keys.iter());
+            section(
+                &mut page,
+                &format!("`[{}]`", key.name),
+                key.name,
+                keys.iter(),
+            );
         }
     }
     page.push_str(HUBS_HEAD);
@@ -28,7 +33,12 @@ pub fn reference() -> String {
     for key in HUB {
         if let Shape::Tables(keys) = key.shape {
             let path = format!("hubs.NAME.{}", key.name);
-            section(&mut page, &format!("`[[{path}]]`"), &format!("{path}.0"), keys.iter());
+            section(
+                &mut page,
+                &format!("`[[{path}]]`"),
+                &format!("{path}.0"),
+                keys.iter(),
+            );
         }
     }
     page.push_str(LIMITS_POINTER);
@@ -40,20 +50,29 @@ pub fn reference() -> String {
 pub fn limits_reference() -> String {
     let mut page = String::from(LIMITS_HEAD);
     for key in limits::KEYS {
-        let Shape::Integer { min, max, unit } = key.shape else { continue };
-        line(&mut page, format_args!(
-            "| `{}` | {} | {unit} | {} to {} | {} | {} |",
-            key.name,
-            default_text(&key.default),
-            amount(min),
-            amount(max),
-            key.doc,
-            key.at_bound,
-        ));
+        let Shape::Integer { min, max, unit } = key.shape else {
+            continue;
+        };
+        line(
+            &mut page,
+            format_args!(
+                "| `{}` | {} | {unit} | {} to {} | {} | {} |",
+                key.name,
+                default_text(&key.default, unit),
+                amount(min, unit),
+                amount(max, unit),
+                key.doc,
+                key.at_bound,
+            ),
+        );
     }
     page.push_str(FIXED_HEAD);
     let fixed = [
-        ("hub name", format!("{} bytes", name::MAX_HUB_LEN), "The request gets 400."),
+        (
+            "hub name",
+            format!("{} bytes", name::MAX_HUB_LEN),
+            "The request gets 400.",
+        ),
         (
             "group name",
             format!("{} UTF-16 units", name::MAX_GROUP_UNITS),
@@ -66,10 +85,18 @@ pub fn limits_reference() -> String {
         ),
         (
             "groups named by a token's roles",
-            format!("{} for joining, {} for sending", role::MAX_LITERALS, role::MAX_LITERALS),
+            format!(
+                "{} for joining, {} for sending",
+                role::MAX_LITERALS,
+                role::MAX_LITERALS
+            ),
             "Further roles have no effect and are logged.",
         ),
-        ("shards", super::keys::MAX_SHARDS.to_string(), "The configuration is refused."),
+        (
+            "shards",
+            super::keys::MAX_SHARDS.to_string(),
+            "The configuration is refused.",
+        ),
     ];
     for (what, bound, at_bound) in fixed {
         line(&mut page, format_args!("| {what} | {bound} | {at_bound} |"));
@@ -145,11 +172,14 @@ fn section<'a>(page: &mut String, title: &str, path: &str, keys: impl Iterator<I
             _ => format!("`{}`", variable_name(&join(path, key.name))),
         };
         let flag = key.flag.map(|flag| format!("`{flag}`")).unwrap_or_default();
-        let (shape, default) = (shape_text(&key.shape), default_text(&key.default));
-        line(page, format_args!(
-            "| `{}` | {shape} | {default} | {variable} | {flag} | {} |",
-            key.name, key.doc
-        ));
+        let (shape, default) = (shape_text(&key.shape), default_text(&key.default, ""));
+        line(
+            page,
+            format_args!(
+                "| `{}` | {shape} | {default} | {variable} | {flag} | {} |",
+                key.name, key.doc
+            ),
+        );
     }
 }
 
@@ -158,28 +188,30 @@ fn shape_text(shape: &Shape) -> String {
         Shape::Text => "text".to_owned(),
         Shape::Texts => "text or list of texts".to_owned(),
         Shape::Integer { min, max, unit } => format!("{min} to {max} {unit}"),
-        Shape::Choice(words) => {
-            words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or ")
-        }
+        Shape::Choice(words) => words
+            .iter()
+            .map(|word| format!("`{word}`"))
+            .collect::<Vec<_>>()
+            .join(" or "),
         Shape::Secret => "secret".to_owned(),
         Shape::Table(_) | Shape::Named(_) => "table".to_owned(),
         Shape::Tables(_) => "list of tables".to_owned(),
     }
 }
 
-fn default_text(default: &Default) -> String {
+fn default_text(default: &Default, unit: &str) -> String {
     match default {
         Default::Nothing => "none".to_owned(),
-        Default::Integer(value) => amount(*value),
+        Default::Integer(value) => amount(*value, unit),
         Default::Derived(text) => (*text).to_owned(),
     }
 }
 
-/// A number with its binary unit where it is a round one.
-fn amount(value: u64) -> String {
-    for (shift, unit) in [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")] {
-        if value >= 1 << shift && value.trailing_zeros() >= shift && value >= 1 << 13 {
-            return format!("{value} ({} {unit})", value >> shift);
+/// A number; bytes in the largest binary unit that divides them too.
+fn amount(value: u64, unit: &str) -> String {
+    for (shift, binary_unit) in [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")] {
+        if unit == "bytes" && value >= 1 << shift && value.trailing_zeros() >= shift {
+            return format!("{value} ({} {binary_unit})", value >> shift);
         }
     }
     value.to_string()

@@ -31,7 +31,10 @@ const MAX_FILE_BYTES: u64 = 8192;
 /// (it would end the key in a connection string), a control character, or a blank at an end.
 fn access_key(text: String) -> Result<AccessKey, String> {
     let problem = if text.len() < MIN_KEY_BYTES {
-        format!("an access key needs at least {MIN_KEY_BYTES} bytes, not {}", text.len())
+        format!(
+            "an access key needs at least {MIN_KEY_BYTES} bytes, not {}",
+            text.len()
+        )
     } else if text.len() > MAX_KEY_BYTES {
         format!("an access key has at most {MAX_KEY_BYTES} bytes")
     } else if text.contains(';') {
@@ -95,7 +98,9 @@ fn read_key(
     name: &str,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Option<AccessKey>, ConfigError> {
-    let Some(node) = section.node(name) else { return Ok(None) };
+    let Some(node) = section.node(name) else {
+        return Ok(None);
+    };
     let expected = "text, { env = \"…\" } or { file = \"…\" }";
     let text = match &node.value {
         Value::Text(text) | Value::Plain(text) => text.clone(),
@@ -117,7 +122,9 @@ fn read_key(
         }
         _ => return Err(wrong_type(node, &section.path_of(name), expected)),
     };
-    access_key(text).map(Some).map_err(|problem| section.error(name, problem))
+    access_key(text)
+        .map(Some)
+        .map_err(|problem| section.error(name, problem))
 }
 
 /// Reads a secret, without the one line break that editors and tools leave at the end. A relative

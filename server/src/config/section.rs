@@ -22,7 +22,12 @@ impl<'a> Section<'a> {
     ///
     /// If it has a key that `keys` does not list.
     pub(super) fn root(table: &'a Table, keys: &'static [Key]) -> Result<Self, ConfigError> {
-        let root = Self { table: Some(table), keys, path: String::new(), origin: Origin::Default };
+        let root = Self {
+            table: Some(table),
+            keys,
+            path: String::new(),
+            origin: Origin::Default,
+        };
         root.refuse_unknown_keys()?;
         Ok(root)
     }
@@ -31,7 +36,12 @@ impl<'a> Section<'a> {
         let Value::Table(table) = &node.value else {
             return Err(wrong_type(node, &path, "a table"));
         };
-        let section = Self { table: Some(table), keys, path, origin: node.origin.clone() };
+        let section = Self {
+            table: Some(table),
+            keys,
+            path,
+            origin: node.origin.clone(),
+        };
         section.refuse_unknown_keys()?;
         Ok(section)
     }
@@ -45,7 +55,11 @@ impl<'a> Section<'a> {
                 .map(|nearest| format!(" (did you mean {nearest}?)"))
                 .unwrap_or_default();
             let path = join(&self.path, &node.written);
-            return Err(ConfigError::new(&node.origin, path, format!("unknown key{hint}")));
+            return Err(ConfigError::new(
+                &node.origin,
+                path,
+                format!("unknown key{hint}"),
+            ));
         }
         Ok(())
     }
@@ -67,7 +81,8 @@ impl<'a> Section<'a> {
 
     /// Where `name` was given.
     pub(super) fn origin_of(&self, name: &str) -> Origin {
-        self.node(name).map_or(Origin::Default, |node| node.origin.clone())
+        self.node(name)
+            .map_or(Origin::Default, |node| node.origin.clone())
     }
 
     /// An error about `name` in this table.
@@ -80,7 +95,10 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn path_of(&self, name: &str) -> String {
-        join(&self.path, self.node(name).map_or(name, |node| node.written.as_str()))
+        join(
+            &self.path,
+            self.node(name).map_or(name, |node| node.written.as_str()),
+        )
     }
 
     fn key(&self, name: &str) -> Option<&'static Key> {
@@ -111,7 +129,9 @@ impl<'a> Section<'a> {
         name: &str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Vec<T>, ConfigError> {
-        let Some(node) = self.node(name) else { return Ok(Vec::new()) };
+        let Some(node) = self.node(name) else {
+            return Ok(Vec::new());
+        };
         let path = self.path_of(name);
         let read = |text: &str, origin: &Origin, path: &str| {
             parse(text).map_err(|problem| ConfigError::new(origin, path, problem))
@@ -138,7 +158,11 @@ impl<'a> Section<'a> {
 
     /// The whole number behind `name`, within the range of its key, or the key's default.
     pub(super) fn integer(&self, name: &str) -> Result<Option<u64>, ConfigError> {
-        let Some(Key { shape: Shape::Integer { min, max, .. }, default, .. }) = self.key(name)
+        let Some(Key {
+            shape: Shape::Integer { min, max, .. },
+            default,
+            ..
+        }) = self.key(name)
         else {
             return Err(self.error(name, "not a number in the table of keys"));
         };
@@ -161,15 +185,20 @@ impl<'a> Section<'a> {
         };
         match value.filter(|value| (min..=max).contains(&value)) {
             Some(value) => Ok(Some(value)),
-            None => {
-                Err(self.error(name, format!("must be between {min} and {max}, not {written}")))
-            }
+            None => Err(self.error(
+                name,
+                format!("must be between {min} and {max}, not {written}"),
+            )),
         }
     }
 
     /// The word behind `name`, in the spelling of its key.
     pub(super) fn choice(&self, name: &str) -> Result<Option<&'static str>, ConfigError> {
-        let Some(Key { shape: Shape::Choice(words), .. }) = self.key(name) else {
+        let Some(Key {
+            shape: Shape::Choice(words),
+            ..
+        }) = self.key(name)
+        else {
             return Err(self.error(name, "not a choice in the table of keys"));
         };
         self.parsed(name, |text| {
@@ -183,22 +212,37 @@ impl<'a> Section<'a> {
 
     /// The table behind `name`; an empty one if it was not given.
     pub(super) fn section(&self, name: &str) -> Result<Self, ConfigError> {
-        let Some(Key { shape: Shape::Table(keys), .. }) = self.key(name) else {
+        let Some(Key {
+            shape: Shape::Table(keys),
+            ..
+        }) = self.key(name)
+        else {
             return Err(self.error(name, "not a table in the table of keys"));
         };
         let path = self.path_of(name);
         match self.node(name) {
             Some(node) => Self::open(node, keys, path),
-            None => Ok(Self { table: None, keys, path, origin: Origin::Default }),
+            None => Ok(Self {
+                table: None,
+                keys,
+                path,
+                origin: Origin::Default,
+            }),
         }
     }
 
     /// The list of tables behind `name`; empty if it was not given.
     pub(super) fn sections(&self, name: &str) -> Result<Vec<Self>, ConfigError> {
-        let Some(Key { shape: Shape::Tables(keys), .. }) = self.key(name) else {
+        let Some(Key {
+            shape: Shape::Tables(keys),
+            ..
+        }) = self.key(name)
+        else {
             return Err(self.error(name, "not a list of tables in the table of keys"));
         };
-        let Some(node) = self.node(name) else { return Ok(Vec::new()) };
+        let Some(node) = self.node(name) else {
+            return Ok(Vec::new());
+        };
         let path = self.path_of(name);
         let Value::List(elements) = &node.value else {
             return Err(wrong_type(node, &path, "a list of tables"));
@@ -216,10 +260,16 @@ impl<'a> Section<'a> {
     ///
     /// If a name is given twice, in whatever case.
     pub(super) fn named(&self, name: &str) -> Result<Vec<(&'a str, Self)>, ConfigError> {
-        let Some(Key { shape: Shape::Named(keys), .. }) = self.key(name) else {
+        let Some(Key {
+            shape: Shape::Named(keys),
+            ..
+        }) = self.key(name)
+        else {
             return Err(self.error(name, "not a table of names in the table of keys"));
         };
-        let Some(node) = self.node(name) else { return Ok(Vec::new()) };
+        let Some(node) = self.node(name) else {
+            return Ok(Vec::new());
+        };
         let path = self.path_of(name);
         let Value::Table(table) = &node.value else {
             return Err(wrong_type(node, &path, "a table"));
@@ -243,7 +293,9 @@ impl<'a> Section<'a> {
 
 fn line(origin: &Origin) -> usize {
     match origin {
-        Origin::File { line: Some(line), .. } => *line,
+        Origin::File {
+            line: Some(line), ..
+        } => *line,
         _ => usize::MAX,
     }
 }

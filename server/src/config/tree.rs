@@ -14,8 +14,8 @@ use super::keys::snake_case;
 
 pub(super) type Table = BTreeMap<String, Node>;
 
-/// A value and where it was given.
-#[derive(Debug, Clone)]
+/// A value and where it was given. Not `Debug`: it may hold a secret.
+#[derive(Clone)]
 pub(super) struct Node {
     /// The key as it was spelled; empty for an element of a list.
     pub(super) written: String,
@@ -23,7 +23,7 @@ pub(super) struct Node {
     pub(super) value: Value,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) enum Value {
     Text(String),
     /// `None`: a whole number outside 64 bits.
@@ -60,7 +60,10 @@ pub(super) enum Segment {
 pub(super) fn from_toml(path: &Path, source: &str) -> Result<Table, ConfigError> {
     let document = DeTable::parse(source).map_err(|error| {
         let line = error.span().map(|span| line_of(source, span.start));
-        let origin = Origin::File { path: path.to_owned(), line };
+        let origin = Origin::File {
+            path: path.to_owned(),
+            line,
+        };
         ConfigError::new(&origin, "", error.message().replace('\n', ", "))
     })?;
     Reader { path, source }.table(document.get_ref(), "")
@@ -79,7 +82,11 @@ impl Reader<'_> {
         entries.sort_by_key(|(key, _)| key.span().start);
         for (key, value) in entries {
             let written = key.get_ref().to_string();
-            let name = if path == "hubs" { written.clone() } else { snake_case(&written) };
+            let name = if path == "hubs" {
+                written.clone()
+            } else {
+                snake_case(&written)
+            };
             let full = join(path, &written);
             let origin = self.origin(key.span().start);
             if let Some(first) = table.get::<str>(&name) {
@@ -87,7 +94,14 @@ impl Reader<'_> {
                 return Err(ConfigError::new(&origin, full, problem));
             }
             let value = self.value(value, &full)?;
-            table.insert(name, Node { written, origin, value });
+            table.insert(
+                name,
+                Node {
+                    written,
+                    origin,
+                    value,
+                },
+            );
         }
         Ok(table)
     }
@@ -106,7 +120,11 @@ impl Reader<'_> {
                 for (index, element) in elements.iter().enumerate() {
                     let value = self.value(element, &format!("{path}[{index}]"))?;
                     let origin = self.origin(element.span().start);
-                    list.push(Node { written: String::new(), origin, value });
+                    list.push(Node {
+                        written: String::new(),
+                        origin,
+                        value,
+                    });
                 }
                 Value::List(list)
             }
@@ -115,25 +133,38 @@ impl Reader<'_> {
     }
 
     fn origin(&self, offset: usize) -> Origin {
-        Origin::File { path: self.path.to_owned(), line: Some(line_of(self.source, offset)) }
+        Origin::File {
+            path: self.path.to_owned(),
+            line: Some(line_of(self.source, offset)),
+        }
     }
 }
 
 fn line_of(source: &str, offset: usize) -> usize {
-    source.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+    source
+        .bytes()
+        .take(offset)
+        .filter(|byte| *byte == b'\n')
+        .count()
+        + 1
 }
 
 /// The dotted path of `key` in the table at `path`.
 pub(super) fn join(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
 }
 
 /// The dotted spelling of a path.
 pub(super) fn dotted(path: &[Segment]) -> String {
-    path.iter().fold(String::new(), |text, segment| match segment {
-        Segment::Index(index) => format!("{text}[{index}]"),
-        Segment::Key(key) => join(&text, key),
-    })
+    path.iter()
+        .fold(String::new(), |text, segment| match segment {
+            Segment::Index(index) => format!("{text}[{index}]"),
+            Segment::Key(key) => join(&text, key),
+        })
 }
 
 /// Writes `value` at `path`, over whatever an earlier layer gave there.
@@ -165,16 +196,29 @@ fn set_below(
         [] => {
             refuse_second_variable(table.get(&name), origin)?;
             let written = key.clone();
-            table.insert(name, Node { written, origin: origin.clone(), value });
+            table.insert(
+                name,
+                Node {
+                    written,
+                    origin: origin.clone(),
+                    value,
+                },
+            );
             return Ok(());
         }
         [Segment::Key(_), ..] => Value::Table(Table::new()),
         [Segment::Index(_), ..] => Value::List(Vec::new()),
     };
-    let fits = table.get(&name).is_some_and(|node| node.value.type_name() == empty.type_name());
+    let fits = table
+        .get(&name)
+        .is_some_and(|node| node.value.type_name() == empty.type_name());
     if !fits {
         refuse_second_variable(table.get(&name), origin)?;
-        let node = Node { written: key.clone(), origin: origin.clone(), value: empty };
+        let node = Node {
+            written: key.clone(),
+            origin: origin.clone(),
+            value: empty,
+        };
         table.insert(name.clone(), node);
     }
     match (table.get_mut(&name).map(|node| &mut node.value), rest) {
@@ -185,7 +229,11 @@ fn set_below(
             }
             if *index == list.len() {
                 let value = Value::Table(Table::new());
-                list.push(Node { written: String::new(), origin: origin.clone(), value });
+                list.push(Node {
+                    written: String::new(),
+                    origin: origin.clone(),
+                    value,
+                });
             }
             let element = &mut list[*index];
             match (&mut element.value, rest) {
@@ -203,7 +251,10 @@ fn set_below(
 /// Hub names are compared ignoring case, so a variable reaches the hub that the file spelled.
 fn existing_name(table: &Table, key: &str) -> String {
     let same = |name: &&String| name.eq_ignore_ascii_case(key);
-    table.keys().find(same).map_or_else(|| key.to_owned(), Clone::clone)
+    table
+        .keys()
+        .find(same)
+        .map_or_else(|| key.to_owned(), Clone::clone)
 }
 
 fn refuse_second_variable(existing: Option<&Node>, origin: &Origin) -> Result<(), String> {

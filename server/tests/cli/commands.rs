@@ -53,7 +53,11 @@ fn version_and_usage() {
     ] {
         let run = hubwire(&workspace).args(wrong).finish();
         assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{wrong:?}");
-        assert!(run.stderr.starts_with("error: "), "{wrong:?}: {}", run.stderr);
+        assert!(
+            run.stderr.starts_with("error: "),
+            "{wrong:?}: {}",
+            run.stderr
+        );
     }
 }
 
@@ -64,7 +68,10 @@ fn a_client_url_carries_a_token_that_verifies() {
     assert_eq!(address, "ws://localhost:8080/client/hubs/Chat");
     let claims = claims(token, PUBLIC_KEY);
     assert_eq!(claims.audiences, ["http://localhost:8080/client/hubs/Chat"]);
-    assert_eq!((claims.subject, claims.roles.len(), claims.groups.len()), (None, 0, 0));
+    assert_eq!(
+        (claims.subject, claims.roles.len(), claims.groups.len()),
+        (None, 0, 0)
+    );
     let left = claims.expires_at.0 - now().0;
     assert!((3500..=3600).contains(&left), "{left} seconds left");
 }
@@ -74,31 +81,52 @@ fn a_token_says_what_was_asked_for() {
     let line = "token --config hubwire.toml --hub chat --user ann --role sendToGroup \
                 --role webpubsub.joinLeaveGroup.a.b --group a.b --group c --minutes 5 \
                 --key secondary --output json";
-    let json = run(&with_two_keys(), &line.split_whitespace().collect::<Vec<_>>());
+    let json = run(
+        &with_two_keys(),
+        &line.split_whitespace().collect::<Vec<_>>(),
+    );
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let token = json["token"].as_str().unwrap();
     let base = "wss://wps.example.com/base/client/hubs/chat";
     assert_eq!(json["baseUrl"], base);
     assert_eq!(json["url"], format!("{base}?access_token={token}"));
     let claims = claims(token, SECONDARY);
-    assert_eq!(claims.audiences, ["https://wps.example.com/base/client/hubs/chat"]);
+    assert_eq!(
+        claims.audiences,
+        ["https://wps.example.com/base/client/hubs/chat"]
+    );
     assert_eq!(claims.subject.as_deref(), Some("ann"));
-    assert_eq!(claims.roles, ["webpubsub.sendToGroup", "webpubsub.joinLeaveGroup.a.b"]);
+    assert_eq!(
+        claims.roles,
+        ["webpubsub.sendToGroup", "webpubsub.joinLeaveGroup.a.b"]
+    );
     assert_eq!(claims.groups, ["a.b", "c"]);
     assert!((1..=300).contains(&(claims.expires_at.0 - now().0)));
 }
 
 #[test]
 fn a_rest_token_names_its_path() {
-    let line = ["token", "--config", "hubwire.toml", "--rest", "/api/hubs/chat/:send?a=b"];
+    let line = [
+        "token",
+        "--config",
+        "hubwire.toml",
+        "--rest",
+        "/api/hubs/chat/:send?a=b",
+    ];
     let claims = claims(&run(&with_two_keys(), &line), PRIMARY);
-    assert_eq!(claims.audiences, ["https://wps.example.com/base/api/hubs/chat/:send"]);
+    assert_eq!(
+        claims.audiences,
+        ["https://wps.example.com/base/api/hubs/chat/:send"]
+    );
 }
 
 #[test]
 fn tokens_that_would_not_work_are_refused() {
     let check = |line: &[&str], expected: &str| {
-        let run = hubwire(&Workspace::new()).args(["token"]).args(line).finish();
+        let run = hubwire(&Workspace::new())
+            .args(["token"])
+            .args(line)
+            .finish();
         assert_eq!((run.code, run.stderr), (2, format!("{expected}\n")));
     };
     check(
@@ -113,8 +141,14 @@ fn tokens_that_would_not_work_are_refused() {
         &["--hub", "chat", "--group", " "],
         "--group: \" \" is no group name: 1 to 1024 characters, not all blank",
     );
-    check(&["--hub", "chat", "--user", ""], "--user: must not be empty");
-    check(&["--rest", "api/health"], "--rest: must be a path that begins with /api/");
+    check(
+        &["--hub", "chat", "--user", ""],
+        "--user: must not be empty",
+    );
+    check(
+        &["--rest", "api/health"],
+        "--rest: must be a path that begins with /api/",
+    );
     check(
         &["--hub", "chat", "--key", "secondary"],
         "--key: access_keys.secondary: not configured",
@@ -132,7 +166,13 @@ fn connection_strings() {
         format!("Endpoint=http://localhost:8080;AccessKey={PUBLIC_KEY};Version=1.0;")
     );
     let workspace = with_two_keys();
-    let line = ["connection-string", "--config", "hubwire.toml", "--key", "secondary"];
+    let line = [
+        "connection-string",
+        "--config",
+        "hubwire.toml",
+        "--key",
+        "secondary",
+    ];
     let text = run(&workspace, &line);
     assert_eq!(
         text,
@@ -148,16 +188,30 @@ fn connection_strings() {
 #[test]
 fn the_variable_that_names_the_file() {
     let workspace = with_two_keys();
-    let line = hubwire(&workspace).args(["connection-string"]).env("HUBWIRE_CONFIG", "hubwire.toml");
+    let line = hubwire(&workspace)
+        .args(["connection-string"])
+        .env("HUBWIRE_CONFIG", "hubwire.toml");
     assert!(line.finish().success().contains(PRIMARY));
 }
 
 #[test]
 fn init_writes_a_file_that_works() {
     let workspace = Workspace::new();
-    let told = run(&workspace, &["init", "--listen", "0.0.0.0:80", "--endpoint", "https://a.example"]);
+    let told = run(
+        &workspace,
+        &[
+            "init",
+            "--listen",
+            "0.0.0.0:80",
+            "--endpoint",
+            "https://a.example",
+        ],
+    );
     assert!(told.contains("hubwire --config hubwire.toml\n"), "{told}");
-    assert!(told.ends_with("hubwire token --hub chat --config hubwire.toml"), "{told}");
+    assert!(
+        told.ends_with("hubwire token --hub chat --config hubwire.toml"),
+        "{told}"
+    );
 
     let first = workspace.read("hubwire.toml");
     let config = Config::parse(Path::new("hubwire.toml"), &first).unwrap();
@@ -167,9 +221,15 @@ fn init_writes_a_file_that_works() {
     assert_eq!(config.hub_defaults.event_handlers.len(), 1);
 
     let effective = run(&workspace, &["check-config", "--config", "hubwire.toml"]);
-    assert!(!keys.iter().any(|key| effective.contains(key)), "{effective}");
+    assert!(
+        !keys.iter().any(|key| effective.contains(key)),
+        "{effective}"
+    );
     assert!(effective.contains("primary = \"(redacted)\"\nsecondary = \"(redacted)\"\n"));
-    let string = run(&workspace, &["connection-string", "--config", "hubwire.toml"]);
+    let string = run(
+        &workspace,
+        &["connection-string", "--config", "hubwire.toml"],
+    );
     let string = ConnectionString::parse(&string).unwrap();
     assert_eq!(string.access_key.expose(), keys[0]);
     assert_eq!(string.endpoint.to_string(), "https://a.example");
@@ -193,10 +253,18 @@ fn init_replaces_nothing_unless_told_to() {
 #[test]
 fn init_refuses_what_the_server_would_refuse() {
     let workspace = Workspace::new();
-    let run = hubwire(&workspace).args(["init", "--listen", "nowhere"]).finish();
+    let run = hubwire(&workspace)
+        .args(["init", "--listen", "nowhere"])
+        .finish();
     assert_eq!(run.code, 2);
-    assert!(run.stderr.contains(": listen: must be an IP address"), "{}", run.stderr);
-    let run = hubwire(&workspace).args(["init", "--config", "none/hubwire.toml"]).finish();
+    assert!(
+        run.stderr.contains(": listen: must be an IP address"),
+        "{}",
+        run.stderr
+    );
+    let run = hubwire(&workspace)
+        .args(["init", "--config", "none/hubwire.toml"])
+        .finish();
     let expected = "none/hubwire.toml: cannot write the configuration: \
                     No such file or directory (os error 2)\n";
     assert_eq!((run.code, run.stderr.as_str()), (2, expected));
@@ -226,7 +294,10 @@ fn the_effective_configuration_reads_back_as_itself() {
     let workspace = Workspace::new();
     let check = |source: &str| {
         let file = workspace.write("hubwire.toml", source);
-        let sources = Sources { file: Some(file.clone()), ..Sources::default() };
+        let sources = Sources {
+            file: Some(file.clone()),
+            ..Sources::default()
+        };
         let first = Config::load(&sources).unwrap();
         let effective = first.effective();
         // Keys do not come back, so that of the file has to be the public one.

@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use hubwire::config::{Config, ConfigError, Flag, LogFormat, Sources, UrlTemplate};
 use crate::process::{Workspace, hubwire};
+use hubwire::config::{Config, ConfigError, Flag, LogFormat, Sources, UrlTemplate};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -36,9 +36,19 @@ fn refused(file: &str, expected: &str) {
     let workspace = Workspace::new();
     workspace.write("hubwire.toml", file);
     for command in ["check-config", "serve"] {
-        let run = hubwire(&workspace).args([command, "--config", "hubwire.toml"]).finish();
-        assert_eq!(run.stderr, format!("hubwire.toml:{expected}\n"), "{command}: {file}");
-        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{command}: {file}");
+        let run = hubwire(&workspace)
+            .args([command, "--config", "hubwire.toml"])
+            .finish();
+        assert_eq!(
+            run.stderr,
+            format!("hubwire.toml:{expected}\n"),
+            "{command}: {file}"
+        );
+        assert_eq!(
+            (run.code, run.stdout.as_str()),
+            (2, ""),
+            "{command}: {file}"
+        );
     }
 }
 
@@ -46,8 +56,14 @@ fn refused(file: &str, expected: &str) {
 fn without_anything_it_is_the_development_server() {
     let config = load(&Workspace::new(), None, &[], &[]).unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-    assert_eq!(config.endpoints(8080).unwrap()[0].to_string(), "http://localhost:8080");
-    assert_eq!(config.endpoints(4711).unwrap()[0].to_string(), "http://localhost:4711");
+    assert_eq!(
+        config.endpoints(8080).unwrap()[0].to_string(),
+        "http://localhost:8080"
+    );
+    assert_eq!(
+        config.endpoints(4711).unwrap()[0].to_string(),
+        "http://localhost:4711"
+    );
     assert!(config.access_keys.is_development());
     assert_eq!(config.access_keys.secondary, None);
     assert_eq!(config.admin_listen, None);
@@ -107,16 +123,31 @@ fn every_kind_of_key_has_a_variable() {
         &[
             ("HUBWIRE_ACCESS_KEYS__PRIMARY__ENV", "HUBWIRE_MY_SECRET"),
             ("HUBWIRE_MY_SECRET", KEY),
-            ("HUBWIRE_ENDPOINT", "https://a.example, https://b.example/base/"),
+            (
+                "HUBWIRE_ENDPOINT",
+                "https://a.example, https://b.example/base/",
+            ),
             ("HUBWIRE_LIMITS__CONNECTIONS", "5"),
             ("HUBWIRE_LIMITS__HANDSHAKE_TIMEOUT_SECONDS", "3"),
             ("HUBWIRE_LOG__LEVEL", "warn,hubwire=debug"),
             ("HUBWIRE_LOG__FORMAT", "JSON"),
             ("HUBWIRE_HUBS__CHAT__ANONYMOUS_CONNECT_POLICY", "allow"),
-            ("HUBWIRE_HUBS__CHAT__EVENT_HANDLERS__1__URL_TEMPLATE", "builtin:echo"),
-            ("HUBWIRE_HUBS__CHAT__EVENT_HANDLERS__1__USER_EVENT_PATTERN", "a, b"),
-            ("HUBWIRE_HUBS__CHAT__EVENT_HANDLERS__0__SYSTEM_EVENTS", "connect,Connected"),
-            ("HUBWIRE_HUBS__TWO__WORDS__ANONYMOUS_CONNECT_POLICY", "allow"),
+            (
+                "HUBWIRE_HUBS__CHAT__EVENT_HANDLERS__1__URL_TEMPLATE",
+                "builtin:echo",
+            ),
+            (
+                "HUBWIRE_HUBS__CHAT__EVENT_HANDLERS__1__USER_EVENT_PATTERN",
+                "a, b",
+            ),
+            (
+                "HUBWIRE_HUBS__CHAT__EVENT_HANDLERS__0__SYSTEM_EVENTS",
+                "connect,Connected",
+            ),
+            (
+                "HUBWIRE_HUBS__TWO__WORDS__ANONYMOUS_CONNECT_POLICY",
+                "allow",
+            ),
             // Kubernetes' description of a service called hubwire.
             ("HUBWIRE_SERVICE_HOST", "10.0.0.1"),
             ("HUBWIRE_SERVICE_PORT", "80"),
@@ -126,7 +157,11 @@ fn every_kind_of_key_has_a_variable() {
             ("HUBWIRE_PORT_80_TCP_ADDR", "10.0.0.1"),
             ("OTHER", "ignored"),
         ],
-        &[("--endpoint", "endpoint", &["https://c.example", "https://d.example"])],
+        &[(
+            "--endpoint",
+            "endpoint",
+            &["https://c.example", "https://d.example"],
+        )],
     )
     .unwrap();
     assert_eq!(config.access_keys.primary.expose(), KEY);
@@ -134,11 +169,17 @@ fn every_kind_of_key_has_a_variable() {
     assert_eq!(endpoints, ["https://c.example", "https://d.example"]);
     assert_eq!(config.limits.connections, Some(5));
     assert_eq!(config.limits.handshake_timeout, Duration::from_secs(3));
-    assert_eq!((config.log.level(), config.log.format), ("warn,hubwire=debug", LogFormat::Json));
+    assert_eq!(
+        (config.log.level(), config.log.format),
+        ("warn,hubwire=debug", LogFormat::Json)
+    );
     let chat = config.hub("CHAT");
     assert!(chat.allow_anonymous);
-    let patterns: Vec<_> =
-        chat.event_handlers.iter().map(|handler| handler.user_event_pattern.as_str()).collect();
+    let patterns: Vec<_> = chat
+        .event_handlers
+        .iter()
+        .map(|handler| handler.user_event_pattern.as_str())
+        .collect();
     assert_eq!(patterns, ["from_the_file", "a,b"]);
     assert_eq!(chat.event_handlers[0].system_events.len(), 2);
     assert!(config.hub("two__words").allow_anonymous);
@@ -159,11 +200,24 @@ fn secrets_come_from_text_variable_or_file() {
     ] {
         let file = format!("access_keys.secondary = {given}");
         let config = load(&workspace, Some(&file), &environment, &[]).unwrap();
-        assert_eq!(config.access_keys.secondary.as_ref().unwrap().expose(), KEY, "{given}");
+        assert_eq!(
+            config.access_keys.secondary.as_ref().unwrap().expose(),
+            KEY,
+            "{given}"
+        );
         assert!(!format!("{config:?}").contains(KEY), "a secret in Debug");
     }
-    let flag: (_, _, &[&str]) = ("--access-key-file", "access_keys.primary.file", &[&absolute]);
-    let config = load(&workspace, Some("access_keys.primary = { env = 'NONE' }"), &[], &[flag]);
+    let flag: (_, _, &[&str]) = (
+        "--access-key-file",
+        "access_keys.primary.file",
+        &[&absolute],
+    );
+    let config = load(
+        &workspace,
+        Some("access_keys.primary = { env = 'NONE' }"),
+        &[],
+        &[flag],
+    );
     assert_eq!(config.unwrap().access_keys.primary.expose(), KEY);
 }
 
@@ -171,10 +225,14 @@ fn secrets_come_from_text_variable_or_file() {
 fn a_file_that_cannot_be_read_or_parsed() {
     let workspace = Workspace::new();
     let run = hubwire(&workspace).args(["--config", "none.toml"]).finish();
-    let expected = "none.toml: cannot read the configuration: No such file or directory (os error 2)\n";
+    let expected =
+        "none.toml: cannot read the configuration: No such file or directory (os error 2)\n";
     assert_eq!((run.code, run.stderr.as_str()), (2, expected));
 
-    refused("listen = '127.0.0.1:1'\n\nshards = = 2", "3: extra `=`, expected nothing");
+    refused(
+        "listen = '127.0.0.1:1'\n\nshards = = 2",
+        "3: extra `=`, expected nothing",
+    );
     refused("shards = 2\nshards = 3", "2: duplicate key");
 }
 
@@ -184,14 +242,23 @@ fn unknown_keys() {
         "\n[limits]\nmesage_bytes = 5",
         "3: limits.mesage_bytes: unknown key (did you mean message_bytes?)",
     );
-    refused("limits.mesageBytes = 5", "1: limits.mesageBytes: unknown key (did you mean message_bytes?)");
+    refused(
+        "limits.mesageBytes = 5",
+        "1: limits.mesageBytes: unknown key (did you mean message_bytes?)",
+    );
     refused("colour = 'red'", "1: colour: unknown key");
-    refused("[limit]\nmessage_bytes = 1", "1: limit: unknown key (did you mean limits?)");
+    refused(
+        "[limit]\nmessage_bytes = 1",
+        "1: limit: unknown key (did you mean limits?)",
+    );
     refused(
         "[hubs.chat]\n[[hubs.chat.event_handlers]]\nurl = 'builtin:echo'",
         "3: hubs.chat.event_handlers[0].url: unknown key",
     );
-    refused("[hub_defaults]\nevent_handler = []", "2: hub_defaults.event_handler: unknown key (did you mean event_handlers?)");
+    refused(
+        "[hub_defaults]\nevent_handler = []",
+        "2: hub_defaults.event_handler: unknown key (did you mean event_handlers?)",
+    );
     refused(
         "[limits]\nmessage_bytes = 2048\nmessageBytes = 2048",
         "3: limits.messageBytes: already given as message_bytes at hubwire.toml:2",
@@ -200,15 +267,39 @@ fn unknown_keys() {
 
 #[test]
 fn wrong_types() {
-    refused("shards = '4'", "1: shards: must be a whole number, not text");
-    refused("shards = 1.5", "1: shards: must be a whole number, not a fraction");
-    refused("shards = true", "1: shards: must be a whole number, not a truth value");
-    refused("shards = 1979-05-27", "1: shards: must be a whole number, not a date or time");
-    refused("listen = 8080", "1: listen: must be text, not a whole number");
-    refused("limits = 3", "1: limits: must be a table, not a whole number");
+    refused(
+        "shards = '4'",
+        "1: shards: must be a whole number, not text",
+    );
+    refused(
+        "shards = 1.5",
+        "1: shards: must be a whole number, not a fraction",
+    );
+    refused(
+        "shards = true",
+        "1: shards: must be a whole number, not a truth value",
+    );
+    refused(
+        "shards = 1979-05-27",
+        "1: shards: must be a whole number, not a date or time",
+    );
+    refused(
+        "listen = 8080",
+        "1: listen: must be text, not a whole number",
+    );
+    refused(
+        "limits = 3",
+        "1: limits: must be a table, not a whole number",
+    );
     refused("hubs = []", "1: hubs: must be a table, not a list");
-    refused("[hubs]\nchat = 'deny'", "2: hubs.chat: must be a table, not text");
-    refused("endpoint = 3", "1: endpoint: must be text or a list of texts, not a whole number");
+    refused(
+        "[hubs]\nchat = 'deny'",
+        "2: hubs.chat: must be a table, not text",
+    );
+    refused(
+        "endpoint = 3",
+        "1: endpoint: must be text or a list of texts, not a whole number",
+    );
     refused(
         "endpoint = [\n  'http://a.example',\n  3,\n]",
         "3: endpoint[1]: must be text, not a whole number",
@@ -248,19 +339,34 @@ fn values_out_of_range() {
 
 #[test]
 fn bad_values() {
-    refused("listen = 'example.com:80'", "1: listen: must be an IP address and a port such as 127.0.0.1:8080, not \"example.com:80\"");
-    refused("listen = '127.0.0.1:65536'", "1: listen: must be an IP address and a port such as 127.0.0.1:8080, not \"127.0.0.1:65536\"");
-    refused("admin_listen = '127.0.0.1:8080'", "1: admin_listen: the same address as listen");
+    refused(
+        "listen = 'example.com:80'",
+        "1: listen: must be an IP address and a port such as 127.0.0.1:8080, not \"example.com:80\"",
+    );
+    refused(
+        "listen = '127.0.0.1:65536'",
+        "1: listen: must be an IP address and a port such as 127.0.0.1:8080, not \"127.0.0.1:65536\"",
+    );
+    refused(
+        "admin_listen = '127.0.0.1:8080'",
+        "1: admin_listen: the same address as listen",
+    );
     refused(
         "endpoint = 'ftp://a.example'",
         "1: endpoint: \"ftp://a.example\" is no public address: The endpoint must start with http:// or https://.",
     );
-    refused("data_dir = 'hubwire.toml'", "1: data_dir: hubwire.toml is not a directory");
+    refused(
+        "data_dir = 'hubwire.toml'",
+        "1: data_dir: hubwire.toml is not a directory",
+    );
     refused(
         "[log]\nlevel = 'verbose'",
         "2: log.level: must be off, error, warn, info, debug or trace, or a list of target=level, not \"verbose\"",
     );
-    refused("log.format = 'xml'", "1: log.format: must be text or json, not \"xml\"");
+    refused(
+        "log.format = 'xml'",
+        "1: log.format: must be text or json, not \"xml\"",
+    );
     refused(
         "hub_defaults.anonymous_connect_policy = 'maybe'",
         "1: hub_defaults.anonymous_connect_policy: must be allow or deny, not \"maybe\"",
@@ -296,10 +402,22 @@ fn bad_event_handlers() {
         "system_events[0]: must be connect, connected or disconnected, not \"joined\"",
     );
     for (url, problem) in [
-        ("https://a.example/{event}", "event handlers over https are not supported in this version; use builtin:echo"),
-        ("http://a.example", "event handlers over http are not supported in this version; use builtin:echo"),
-        ("tunnel:///x", "event handlers over tunnel are not supported in this version; use builtin:echo"),
-        ("builtin:discard", "must be builtin:echo, not \"builtin:discard\""),
+        (
+            "https://a.example/{event}",
+            "event handlers over https are not supported in this version; use builtin:echo",
+        ),
+        (
+            "http://a.example",
+            "event handlers over http are not supported in this version; use builtin:echo",
+        ),
+        (
+            "tunnel:///x",
+            "event handlers over tunnel are not supported in this version; use builtin:echo",
+        ),
+        (
+            "builtin:discard",
+            "must be builtin:echo, not \"builtin:discard\"",
+        ),
     ] {
         refused(
             &format!("[[hubs.chat.event_handlers]]\nurl_template = '{url}'"),
@@ -322,32 +440,54 @@ fn bad_access_keys() {
     };
     key("'short'", "an access key needs at least 32 bytes, not 5");
     key("''", "an access key needs at least 32 bytes, not 0");
-    key(&format!("'{}'", "k".repeat(4097)), "an access key has at most 4096 bytes");
+    key(
+        &format!("'{}'", "k".repeat(4097)),
+        "an access key has at most 4096 bytes",
+    );
     key(&format!("'{KEY};'"), "an access key must not contain ';'");
-    key(&format!("'{KEY} '"), "an access key must not begin or end with a blank");
+    key(
+        &format!("'{KEY} '"),
+        "an access key must not begin or end with a blank",
+    );
     key(
         &format!("\"{KEY}\\u0007\""),
         "an access key must not contain control characters or line breaks",
     );
-    key("{ env = 'NO_SUCH_VARIABLE' }", "the environment variable NO_SUCH_VARIABLE is not set");
-    key("{ file = 'none' }", "cannot read none: No such file or directory (os error 2)");
-    key("{ file = 'hubwire.toml' }", "an access key must not contain control characters or line breaks");
+    key(
+        "{ env = 'NO_SUCH_VARIABLE' }",
+        "the environment variable NO_SUCH_VARIABLE is not set",
+    );
+    key(
+        "{ file = 'none' }",
+        "cannot read none: No such file or directory (os error 2)",
+    );
+    key(
+        "{ file = 'hubwire.toml' }",
+        "an access key must not contain control characters or line breaks",
+    );
 }
 
 #[test]
 fn the_public_key_stays_on_this_machine() {
     let advice = "the public development key is for loopback only; `hubwire init` writes a \
                   configuration with keys of your own";
-    refused("listen = '0.0.0.0:8080'", &format!("1: listen: 0.0.0.0:8080 is not loopback: {advice}"));
+    refused(
+        "listen = '0.0.0.0:8080'",
+        &format!("1: listen: 0.0.0.0:8080 is not loopback: {advice}"),
+    );
     refused(
         "\nendpoint = 'https://wps.example.com'",
         &format!("2: endpoint: https://wps.example.com is not local: {advice}"),
     );
     let workspace = Workspace::new();
-    let run = hubwire(&workspace).args(["--listen", "192.0.2.1:80"]).finish();
+    let run = hubwire(&workspace)
+        .args(["--listen", "192.0.2.1:80"])
+        .finish();
     let expected = format!("--listen: listen: 192.0.2.1:80 is not loopback: {advice}\n");
     assert_eq!((run.code, run.stderr), (2, expected));
-    let run = hubwire(&workspace).env("HUBWIRE_LISTEN", "[::]:80").finish();
+    let run = hubwire(&workspace)
+        .env("HUBWIRE_LISTEN", "[::]:80")
+        .finish();
     let expected = format!("HUBWIRE_LISTEN: listen: [::]:80 is not loopback: {advice}\n");
     assert_eq!((run.code, run.stderr), (2, expected));
 
@@ -373,26 +513,44 @@ fn bad_variables_and_flags_are_named() {
         &[],
         "HUBWIRE_LIMITS__MESAGE_BYTES: limits.mesage_bytes: unknown key (did you mean message_bytes?)",
     );
-    check(&[("HUBWIRE_FOO", "5")], &[], "HUBWIRE_FOO: foo: unknown key");
+    check(
+        &[("HUBWIRE_FOO", "5")],
+        &[],
+        "HUBWIRE_FOO: foo: unknown key",
+    );
     check(
         &[("HUBWIRE_SHARDS", "many")],
         &[],
         "HUBWIRE_SHARDS: shards: must be a whole number, not \"many\"",
     );
-    check(&[("HUBWIRE_LIMITS", "5")], &[], "HUBWIRE_LIMITS: limits: must be a table, not text");
     check(
-        &[("HUBWIRE_HUB_DEFAULTS__EVENT_HANDLERS__2__URL_TEMPLATE", "builtin:echo")],
+        &[("HUBWIRE_LIMITS", "5")],
+        &[],
+        "HUBWIRE_LIMITS: limits: must be a table, not text",
+    );
+    check(
+        &[(
+            "HUBWIRE_HUB_DEFAULTS__EVENT_HANDLERS__2__URL_TEMPLATE",
+            "builtin:echo",
+        )],
         &[],
         "HUBWIRE_HUB_DEFAULTS__EVENT_HANDLERS__2__URL_TEMPLATE: \
          hub_defaults.event_handlers[2].url_template: element 1 is missing before it",
     );
     check(
-        &[("HUBWIRE_ACCESS_KEYS__PRIMARY", KEY), ("HUBWIRE_ACCESS_KEYS__PRIMARY__ENV", "X")],
+        &[
+            ("HUBWIRE_ACCESS_KEYS__PRIMARY", KEY),
+            ("HUBWIRE_ACCESS_KEYS__PRIMARY__ENV", "X"),
+        ],
         &[],
         "HUBWIRE_ACCESS_KEYS__PRIMARY__ENV: access_keys.primary: already given by \
          HUBWIRE_ACCESS_KEYS__PRIMARY",
     );
-    check(&[], &["--shards", "65"], "--shards: shards: must be between 1 and 64, not 65");
+    check(
+        &[],
+        &["--shards", "65"],
+        "--shards: shards: must be between 1 and 64, not 65",
+    );
     check(
         &[],
         &["--access-key-file", "none"],
@@ -405,7 +563,11 @@ fn the_committed_reference_is_the_current_one() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for (file, page, current) in [
         ("LIMITS.md", "limits", hubwire::config::limits_reference()),
-        ("docs/configuration.md", "configuration", hubwire::config::reference()),
+        (
+            "docs/configuration.md",
+            "configuration",
+            hubwire::config::reference(),
+        ),
     ] {
         let committed = std::fs::read_to_string(root.join(file)).unwrap_or_default();
         assert!(

@@ -38,7 +38,12 @@ pub(crate) struct Finished {
 impl Finished {
     /// Standard output of a process that succeeded, without the line break at its end.
     pub(crate) fn success(self) -> String {
-        assert_eq!((self.code, self.stderr.as_str()), (0, ""), "{}", self.stdout);
+        assert_eq!(
+            (self.code, self.stderr.as_str()),
+            (0, ""),
+            "{}",
+            self.stdout
+        );
         self.stdout.trim_end_matches('\n').to_owned()
     }
 }
@@ -48,7 +53,10 @@ pub(crate) struct Run(Command);
 /// The binary in `workspace`, with no variable of ours.
 pub(crate) fn hubwire(workspace: &Workspace) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hubwire"));
-    command.current_dir(workspace.path()).env_clear().stdin(Stdio::null());
+    command
+        .current_dir(workspace.path())
+        .env_clear()
+        .stdin(Stdio::null());
     Run(command)
 }
 

@@ -64,7 +64,7 @@ const BANNED: &[Banned] = &[
         place: Place::Pure,
     },
     Banned {
-        text: concat!("std::", "net"),
+        text: concat!("Tcp", "Stream"),
         instead: "bytes as arguments; sockets live in `server`",
         place: Place::Pure,
     },

@@ -1,0 +1,144 @@
+//! A socket in memory: two buffers with a network in between, readiness reported on edges only,
+//! and the faults that sockets have.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::rc::Rc;
+
+use hubwire_core::shard::{Readiness, TransportKey};
+use hubwire_core::transport::{Read, Transport, Written};
+
+/// Both ends of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Pipe {
+    /// Sent by the client, not yet arrived.
+    pub(crate) in_flight: VecDeque<u8>,
+    /// Arrived, not yet read by the server.
+    arrived: VecDeque<u8>,
+    /// Written by the server, not yet taken by the client.
+    pub(crate) written: VecDeque<u8>,
+    /// Most bytes of `written` before the server's writes block.
+    pub(crate) room: usize,
+    /// Most bytes that one write takes.
+    pub(crate) write_most: usize,
+    /// Writes since the server's end was made.
+    pub(crate) writes: usize,
+    /// The client sends no more once `in_flight` is through.
+    pub(crate) client_finished: bool,
+    /// Reads and writes fail.
+    pub(crate) broken: bool,
+    /// The server said that it writes no more.
+    pub(crate) server_finished: bool,
+    /// The server dropped its end.
+    pub(crate) server_gone: bool,
+    /// Where readiness is reported, once registered.
+    pub(crate) key: Option<TransportKey>,
+    edge: Readiness,
+    end_told: bool,
+    blocked: bool,
+}
+
+impl Pipe {
+    /// Lets up to `most` bytes of the client arrive, and its end behind the last of them.
+    pub(crate) fn arrive(&mut self, most: usize) {
+        let count = most.min(self.in_flight.len());
+        if count > 0 {
+            self.arrived.extend(self.in_flight.drain(..count));
+            self.edge.readable = true;
+        }
+        if self.client_finished && self.in_flight.is_empty() && !self.end_told {
+            self.end_told = true;
+            self.edge.readable = true;
+            self.edge.hung_up = true;
+        }
+    }
+
+    /// Takes up to `most` bytes that the server wrote.
+    pub(crate) fn take(&mut self, most: usize) -> Vec<u8> {
+        let count = most.min(self.written.len());
+        let taken = self.written.drain(..count).collect();
+        if self.blocked && self.written.len() < self.room {
+            self.blocked = false;
+            self.edge.writable = true;
+        }
+        taken
+    }
+
+    /// Resets the connection.
+    pub(crate) fn reset(&mut self) {
+        self.broken = true;
+        self.edge = Readiness { readable: true, writable: true, hung_up: true };
+    }
+
+    /// Whether there is readiness that the shard was not told of.
+    pub(crate) fn has_news(&self) -> bool {
+        let Readiness { readable, writable, hung_up } = self.edge;
+        self.key.is_some() && !self.server_gone && (readable || writable || hung_up)
+    }
+
+    /// The readiness to report. Each change is reported once.
+    pub(crate) fn take_news(&mut self) -> Readiness {
+        std::mem::take(&mut self.edge)
+    }
+}
+
+/// The server's end of a [`Pipe`].
+#[derive(Debug)]
+pub(crate) struct ServerEnd(pub(crate) Rc<RefCell<Pipe>>);
+
+impl Drop for ServerEnd {
+    fn drop(&mut self) {
+        self.0.borrow_mut().server_gone = true;
+    }
+}
+
+impl Transport for ServerEnd {
+    type Registry = ();
+
+    fn register(&mut self, (): &Self::Registry, key: TransportKey) -> bool {
+        self.0.borrow_mut().key = Some(key);
+        true
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Read {
+        let mut pipe = self.0.borrow_mut();
+        if pipe.broken {
+            return Read::Failed;
+        }
+        if pipe.arrived.is_empty() {
+            return if pipe.end_told { Read::Ended } else { Read::WouldBlock };
+        }
+        let count = buffer.len().min(pipe.arrived.len());
+        for (place, byte) in buffer.iter_mut().zip(pipe.arrived.drain(..count)) {
+            *place = byte;
+        }
+        Read::Bytes(count)
+    }
+
+    fn write(&mut self, slices: &[IoSlice<'_>]) -> Written {
+        let mut pipe = self.0.borrow_mut();
+        assert!(!pipe.server_finished, "a write after the end of the stream");
+        assert!(slices.iter().any(|slice| !slice.is_empty()), "a write of nothing");
+        pipe.writes += 1;
+        if pipe.broken {
+            return Written::Failed;
+        }
+        let room = pipe.room.saturating_sub(pipe.written.len()).min(pipe.write_most);
+        if room == 0 {
+            pipe.blocked = true;
+            return Written::WouldBlock;
+        }
+        let mut left = room;
+        for slice in slices {
+            let count = left.min(slice.len());
+            pipe.written.extend(&slice[..count]);
+            left -= count;
+        }
+        Written::Bytes(room - left)
+    }
+
+    fn finish(&mut self) {
+        self.0.borrow_mut().server_finished = true;
+    }
+}

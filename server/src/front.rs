@@ -1,0 +1,168 @@
+//! The front door: the one listener for client connections, REST and health.
+//!
+//! It speaks HTTP and nothing else: an upgraded socket is handed to a shard at once. REST itself
+//! is in [`crate::rest`], what the admin listener shows in [`crate::admin`].
+
+mod auth;
+mod recovery;
+mod route;
+mod upgrade;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hubwire_core::node::Node;
+use hubwire_proto::connection_string::Endpoint;
+use hyper::body::Incoming;
+use hyper::{Method, Request, StatusCode};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::config::{AccessKeys, Config, ConfigError};
+use crate::listener::{self, Answer, Bounds, ListenerCounters, Reply, Service, reply};
+use crate::metrics::Counters;
+use crate::rest::{self, Rest, RestSettings};
+use crate::shards::Doorway;
+
+pub(crate) use auth::{Unauthorized, Verifier};
+use route::Route;
+
+/// HTTP connections at once. Each may hold a buffer of `limits.header_bytes`; upgraded sockets do
+/// not count.
+const HTTP_CONNECTIONS: usize = 4096;
+
+/// How long an HTTP connection may rest between a response and the next request: longer than the
+/// pools of the vendor's libraries rest, so that they close first.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How long open exchanges have when the listener ends.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the front door is told at start.
+#[derive(Debug, Clone)]
+pub struct FrontSettings {
+    endpoints: Vec<Endpoint>,
+    access_keys: AccessKeys,
+    token_skew: Duration,
+    bounds: Bounds,
+    rest: RestSettings,
+}
+
+impl FrontSettings {
+    /// The settings of a node that listens on `port`.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration has no endpoint and `port` is 0.
+    pub fn new(config: &Config, port: u16) -> Result<Self, ConfigError> {
+        let limits = &config.limits;
+        let rest = RestSettings {
+            body_bytes: limits.rest_body_bytes,
+            ask_timeout: limits.ask_timeout,
+            list_page: limits.list_page,
+        };
+        Ok(Self {
+            endpoints: config.endpoints(port)?,
+            access_keys: config.access_keys.clone(),
+            token_skew: limits.token_skew,
+            bounds: Bounds {
+                header_bytes: limits.header_bytes,
+                head_timeout: limits.handshake_timeout,
+                idle_timeout: IDLE_TIMEOUT,
+                exchange_timeout: rest.longest_exchange(),
+                connections: HTTP_CONNECTIONS,
+                drain_timeout: DRAIN_TIMEOUT,
+            },
+            rest,
+        })
+    }
+}
+
+/// The front door of a node. Clones are the same door.
+#[derive(Clone)]
+pub struct FrontDoor {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    node: Arc<Node>,
+    doorways: Vec<Arc<Doorway>>,
+    verifier: Arc<Verifier>,
+    bounds: Bounds,
+    rest: Rest,
+    counters: Arc<Counters>,
+    listener: Arc<ListenerCounters>,
+}
+
+impl fmt::Debug for FrontDoor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrontDoor").field("node", &self.inner.node).finish_non_exhaustive()
+    }
+}
+
+impl FrontDoor {
+    /// The front door of `node`, whose shards take connections through `doorways`, in their order.
+    #[must_use]
+    pub fn new(node: Arc<Node>, doorways: Vec<Arc<Doorway>>, settings: FrontSettings) -> Self {
+        let FrontSettings { endpoints, access_keys, token_skew, bounds, rest } = settings;
+        let counters = Arc::new(Counters::default());
+        let verifier = Arc::new(Verifier::new(access_keys, endpoints, token_skew));
+        let rest = Rest::new(Arc::clone(&node), Arc::clone(&verifier), rest, Arc::clone(&counters));
+        let listener = Arc::default();
+        let inner = Inner { node, doorways, verifier, bounds, rest, counters, listener };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Serves connections of `listener` until `ending` turns true, and then those exchanges that
+    /// are open, within a bound.
+    pub async fn serve(self, listener: TcpListener, ending: watch::Receiver<bool>) {
+        let counters = Arc::clone(&self.inner.listener);
+        let bounds = self.inner.bounds.clone();
+        listener::serve(self.inner, listener, bounds, counters, ending).await;
+    }
+
+    /// The node behind the door.
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        &self.inner.node
+    }
+
+    /// What the door counts.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.inner.counters
+    }
+
+    /// What its listener counts.
+    pub(crate) fn listener_counters(&self) -> &ListenerCounters {
+        &self.inner.listener
+    }
+}
+
+impl Service for Inner {
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
+        // Kept apart from the request, which REST takes over with its body.
+        let uri = request.uri().clone();
+        match Route::of(uri.path(), self.verifier.endpoints()) {
+            Route::Health if *request.method() == Method::GET => self.health().into(),
+            Route::Health if *request.method() == Method::HEAD => self.health().into(),
+            Route::Health => rest::method_not_allowed("GET, HEAD").into(),
+            Route::Client { .. } if *request.method() != Method::GET => rest::method_not_allowed("GET").into(),
+            Route::Client { hub } => self.connect(&request, hub, peer),
+            Route::Hub { hub, segments } => {
+                self.rest.answer(request, hub, &segments, peer).await.into()
+            }
+            Route::Unknown => rest::not_found().into(),
+        }
+    }
+}
+
+impl Inner {
+    fn health(&self) -> Reply {
+        reply::empty(if self.node.is_draining() {
+            StatusCode::SERVICE_UNAVAILABLE
+        } else {
+            StatusCode::OK
+        })
+    }
+}

@@ -1,0 +1,147 @@
+//! From REST to the shards: commands with room in every inbox or none, questions with a deadline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hubwire_core::ask::{Answer, ReplyTo};
+use hubwire_core::command::{Action, Command};
+use hubwire_core::id::ShardSet;
+use hubwire_core::inbox::Wake;
+use hubwire_core::memory::NodeMemory;
+use hubwire_core::node::Node;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use super::error::RestError;
+use super::operation::Aim;
+use crate::metrics::Counters;
+
+/// How often a node whose queues are over their bound is looked at again.
+const MEMORY_RETRY: Duration = Duration::from_millis(10);
+
+const NO_ROOM: &str = "The server has no room for the request now.";
+const NO_ANSWER: &str = "The server did not answer the request in time.";
+
+/// Sends commands to the shards of a node.
+pub(super) struct Dispatch {
+    node: Arc<Node>,
+    timeout: Duration,
+    room: Arc<Room>,
+    counters: Arc<Counters>,
+}
+
+/// Wakes those who wait for room in an inbox.
+#[derive(Default)]
+struct Room(Notify);
+
+impl Wake for Room {
+    fn wake(&self) {
+        self.0.notify_waiters();
+    }
+}
+
+/// A question that is forgotten when nobody waits for its answer any more.
+struct OpenQuestion<'a> {
+    node: &'a Node,
+    reply_to: ReplyTo,
+}
+
+impl Drop for OpenQuestion<'_> {
+    fn drop(&mut self) {
+        self.node.asks().cancel(self.reply_to);
+    }
+}
+
+impl Dispatch {
+    /// A way to the shards of `node`. A command may take `timeout`, and so may its answer.
+    pub(super) fn new(node: Arc<Node>, timeout: Duration, counters: Arc<Counters>) -> Self {
+        let room = Arc::<Room>::default();
+        node.set_front_door_waker(Arc::clone(&room) as Arc<dyn Wake>);
+        Self { node, timeout, room, counters }
+    }
+
+    /// The account of queued bytes.
+    pub(super) fn memory(&self) -> &Arc<NodeMemory> {
+        self.node.memory()
+    }
+
+    /// Sends a command to all shards that it concerns, or to none.
+    ///
+    /// # Errors
+    ///
+    /// 503 if one of them had no room in time.
+    pub(super) async fn send(&self, hub: &str, aim: &Aim, action: Action) -> Result<(), RestError> {
+        let Some(target) = aim.target() else { return Ok(()) };
+        let to = self.node.route(hub, &target);
+        let deadline = Instant::now() + self.timeout;
+        while !to.is_empty() && self.node.memory().is_exceeded() {
+            if Instant::now() >= deadline {
+                return Err(RestError::unavailable(NO_ROOM));
+            }
+            tokio::time::sleep(MEMORY_RETRY).await;
+        }
+        self.send_by(&Command { hub: hub.into(), target, action }, to, deadline).await
+    }
+
+    /// Sends a command and gathers the answers of all shards that it concerns; none if it
+    /// concerns none.
+    ///
+    /// # Errors
+    ///
+    /// 503 if one of them had no room or gave no answer in time, or too many wait already. It may
+    /// have been carried out all the same.
+    pub(super) async fn ask(
+        &self,
+        hub: &str,
+        aim: &Aim,
+        action: impl FnOnce(ReplyTo) -> Action,
+    ) -> Result<Vec<Answer>, RestError> {
+        let Some(target) = aim.target() else { return Ok(Vec::new()) };
+        let to = self.node.route(hub, &target);
+        if to.is_empty() {
+            return Ok(Vec::new());
+        }
+        let deadline = Instant::now() + self.timeout;
+        let (complete, answers) = oneshot::channel();
+        let on_complete = Box::new(move |all| {
+            // The asker may have given up.
+            let _ = complete.send(all);
+        });
+        let reply_to = self
+            .node
+            .asks()
+            .open(to.len(), on_complete)
+            .map_err(|_| self.missed(NO_ROOM))?;
+        let _question = OpenQuestion { node: &self.node, reply_to };
+        let command = Command { hub: hub.into(), target, action: action(reply_to) };
+        self.send_by(&command, to, deadline).await?;
+        match timeout_at(deadline, answers).await {
+            Ok(Ok(answers)) => Ok(answers),
+            Ok(Err(_)) | Err(_) => Err(self.missed(NO_ANSWER)),
+        }
+    }
+
+    async fn send_by(
+        &self,
+        command: &Command,
+        to: ShardSet,
+        deadline: Instant,
+    ) -> Result<(), RestError> {
+        loop {
+            // Listening begins before the attempt, so that no wake is missed in between.
+            let mut room = std::pin::pin!(self.room.0.notified());
+            room.as_mut().enable();
+            if self.node.try_send(command, to).is_ok() {
+                return Ok(());
+            }
+            if timeout_at(deadline, room).await.is_err() {
+                return Err(self.missed(NO_ROOM));
+            }
+        }
+    }
+
+    fn missed(&self, text: &'static str) -> RestError {
+        self.counters.ask_missed();
+        RestError::unavailable(text)
+    }
+}
