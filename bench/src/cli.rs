@@ -259,7 +259,7 @@ mod tests {
         check("connect --members 1 --sources 1", None);
         check("", Some("unrecognized subcommand"));
         check("fanout --size 25", Some("from 26"));
-        check("fanout --duration -1", Some("--duration"));
+        check("fanout --duration=-1", Some("--duration"));
         check("fanout --duration NaN", Some("--duration"));
         check("fanout --rate inf", Some("--rate"));
         check("pairs --groups 0", Some("--groups"));

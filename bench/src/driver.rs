@@ -41,7 +41,7 @@ pub(crate) struct Dialing {
 #[derive(Debug)]
 pub(crate) enum Plan {
     Client(ClientPlan),
-    Rest(RestPlan),
+    Rest(Box<RestPlan>),
 }
 
 /// The loop and all it owns.

@@ -27,7 +27,7 @@ pub(crate) struct RestPlan {
 pub(crate) struct Rest {
     pub(crate) socket: Socket,
     pub(crate) stage: Stage,
-    plan: RestPlan,
+    plan: Box<RestPlan>,
     /// When the request that waits for its response was sent.
     waiting_since: Option<u64>,
     fruitless_dials: u32,
@@ -64,7 +64,7 @@ impl RestPlan {
 
 impl Rest {
     /// A connection whose socket has just begun to connect.
-    pub(crate) fn new(socket: Socket, plan: RestPlan) -> Self {
+    pub(crate) fn new(socket: Socket, plan: Box<RestPlan>) -> Self {
         Self {
             socket,
             stage: Stage::Dialing,

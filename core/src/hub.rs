@@ -128,7 +128,9 @@ impl Hub {
     /// Whether nobody is here and nothing is left to do.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.all.is_empty() && !self.is_busy()
+        // A list that a walk holds outlives its last member, and the walk has yet to answer.
+        let held = self.all.is_pinned() || !self.group_index.is_empty() || !self.users.is_empty();
+        self.all.is_empty() && !held && !self.is_busy()
     }
 
     /// Groups with a member.

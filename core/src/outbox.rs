@@ -8,7 +8,10 @@ use std::io::IoSlice;
 
 use crate::publication::Frame;
 
-const POOLED: usize = 1024;
+/// Spare queues that are kept: as many as one tick fills by default, so that a message to a large
+/// group allocates nothing for its members.
+const POOLED_QUEUES: usize = 16_384;
+const POOLED_BUFFERS: usize = 1024;
 const POOLED_BUFFER_BYTES: usize = 4096;
 
 #[derive(Debug)]
@@ -55,14 +58,14 @@ pub struct OutboxPool {
 
 impl OutboxPool {
     fn take_back(&mut self, mut buffer: Vec<u8>) {
-        if self.buffers.len() < POOLED && buffer.capacity() <= POOLED_BUFFER_BYTES {
+        if self.buffers.len() < POOLED_BUFFERS && buffer.capacity() <= POOLED_BUFFER_BYTES {
             buffer.clear();
             self.buffers.push(buffer);
         }
     }
 
     fn take_back_queue(&mut self, mut queue: Box<Queue>) {
-        if self.queues.len() < POOLED {
+        if self.queues.len() < POOLED_QUEUES {
             queue.chunks.shrink_to(64);
             self.queues.push(queue);
         }
@@ -119,7 +122,10 @@ impl Outbox {
             Some(queue) => queue,
             empty => empty.insert(pool.queues.pop().unwrap_or_default()),
         };
-        if !matches!(queue.chunks.back(), Some(Chunk::Private { .. })) {
+        // A chunk that is being written must not grow: its bytes and messages count until the
+        // last of them is written, which for a busy client might be never.
+        let begun = queue.chunks.len() == 1 && queue.front_written > 0;
+        if begun || !matches!(queue.chunks.back(), Some(Chunk::Private { .. })) {
             let bytes = pool.buffers.pop().unwrap_or_default();
             queue
                 .chunks

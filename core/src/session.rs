@@ -187,6 +187,14 @@ pub struct Held {
     pub payload: Box<[u8]>,
 }
 
+impl Held {
+    /// What holding it costs. Messages without a payload are not free.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.payload.len()
+    }
+}
+
 /// A session that waits, and what came meanwhile.
 #[derive(Debug)]
 pub struct Parked {

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-/// How the bytes of a message are to be read (protocol notes, client §data types).
+/// How the bytes of a message are to be read (protocol notes: data types).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DataType {
     /// One JSON value, kept as the sender spelled it.

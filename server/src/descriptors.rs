@@ -7,7 +7,7 @@ const RESERVE: u64 = 256;
 /// Without such a limit, as many as a node could ever have.
 #[cfg(unix)]
 #[must_use]
-pub fn raise_limit() -> usize {
+pub(crate) fn raise_limit() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     let limit = getrlimit(Resource::Nofile);
@@ -25,7 +25,7 @@ pub fn raise_limit() -> usize {
 /// Elsewhere descriptors have no limit that a process could ask for.
 #[cfg(not(unix))]
 #[must_use]
-pub fn raise_limit() -> usize {
+pub(crate) fn raise_limit() -> usize {
     MOST
 }
 

@@ -4,8 +4,16 @@
 //! front door, REST, the shards' sockets. Wire formats are in `hubwire-proto`, the rules of the
 //! engine in `hubwire-core`.
 
+pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;
+mod descriptors;
+pub mod front;
+mod listener;
+mod metrics;
+mod rest;
+pub mod shards;
+mod signals;
 pub mod startup_screen;
 pub mod telemetry;

@@ -60,7 +60,7 @@ pub(crate) struct RestSettings {
 impl RestSettings {
     /// Longer than any request can take, since each part of it has a bound of its own.
     pub(crate) fn longest_exchange(&self) -> Duration {
-        body::TIMEOUT * 2 + self.ask_timeout * 2
+        body::TIMEOUT + body::DISCARD_TIMEOUT + self.ask_timeout * 2
     }
 }
 

@@ -10,7 +10,7 @@ use std::io;
 ///
 /// If the system refuses a handler.
 #[cfg(unix)]
-pub fn stop_requested() -> io::Result<impl Future<Output = ()>> {
+pub(crate) fn stop_requested() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let mut terminate = signal(SignalKind::terminate())?;
@@ -25,7 +25,7 @@ pub fn stop_requested() -> io::Result<impl Future<Output = ()>> {
 
 /// See the other.
 #[cfg(not(unix))]
-pub fn stop_requested() -> io::Result<impl Future<Output = ()>> {
+pub(crate) fn stop_requested() -> io::Result<impl Future<Output = ()>> {
     Ok(async {
         let _ = tokio::signal::ctrl_c().await;
     })

@@ -101,7 +101,7 @@ fn plans(args: &RestArgs, session: &Session) -> anyhow::Result<Vec<Plan>> {
             let tokens = target.rest_tokens(&group, args.token, nth, args.connections);
             let sender = u32::try_from(first + nth)?;
             let plan = RestPlan::new(target, &group, sender, args.size, tokens);
-            Ok(Plan::Rest(plan))
+            Ok(Plan::Rest(Box::new(plan)))
         })
         .collect()
 }

@@ -1,4 +1,9 @@
 //! The binary against a small server: every scenario gives its line, every failure its message.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what helpers of a test cannot do fails the test"
+)]
 
 mod server;
 

@@ -136,11 +136,12 @@ impl<T: Transport> Shard<T> {
         if is_json && matches!(json::decode_bytes(payload), Ok(ClientMessage::Ping)) {
             return self.queue_json(slot, json::pong);
         }
-        parked.held_bytes += payload.len();
-        parked.held.push_back(Held {
+        let held = Held {
             kind,
             payload: payload.into(),
-        });
+        };
+        parked.held_bytes += held.bytes();
+        parked.held.push_back(held);
         if parked.held_bytes >= limit && !connection.link.flags.paused {
             connection.link.flags.paused = true;
             self.numbers.reading_paused += 1;

@@ -245,6 +245,12 @@ impl<T: Transport> Shard<T> {
         reason: &str,
         message: Option<&str>,
     ) {
+        match self.phase(slot) {
+            Some(Phase::Open) => {}
+            // It answered our close frame with nonsense: that too is the end.
+            Some(Phase::AwaitingClose) => return self.finish(slot),
+            Some(Phase::Finishing | Phase::Draining) | None => return,
+        }
         self.numbers.closed_protocol_errors += 1;
         self.say_goodbye(slot, code, reason, message);
         self.end_session(slot);
@@ -264,11 +270,8 @@ impl<T: Transport> Shard<T> {
 
     /// The client closed: its close frame is answered, then everything ends.
     pub(super) fn client_closed(&mut self, slot: Slot, code: Option<CloseCode>) {
-        let Some(connection) = self.connections.get(slot) else {
-            return;
-        };
-        match connection.link.phase {
-            Phase::Open => {
+        match self.phase(slot) {
+            Some(Phase::Open) => {
                 self.queue_frames(slot, |out| match code {
                     Some(code) => ws::encode_close(code, "", out),
                     None => ws::encode_empty_close(out),
@@ -276,19 +279,33 @@ impl<T: Transport> Shard<T> {
                 self.end_session(slot);
                 self.await_end(slot, Phase::Finishing);
             }
-            Phase::AwaitingClose | Phase::Finishing | Phase::Draining => {
-                if connection.link.outbox.is_empty() {
-                    self.drop_connection(slot);
-                } else if let Some(connection) = self.connections.get_mut(slot) {
-                    // Our farewell may still be unwritten: both sides can close at once.
-                    connection.link.phase = Phase::Finishing;
-                }
-            }
+            Some(Phase::AwaitingClose | Phase::Finishing | Phase::Draining) => self.finish(slot),
+            None => {}
         }
+    }
+
+    /// Ends a connection that both sides have closed, once our farewell is written.
+    fn finish(&mut self, slot: Slot) {
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        if connection.link.outbox.is_empty() {
+            self.drop_connection(slot);
+        } else {
+            connection.link.phase = Phase::Finishing;
+        }
+    }
+
+    fn phase(&self, slot: Slot) -> Option<Phase> {
+        Some(self.connections.get(slot)?.link.phase)
     }
 
     /// Ends a client that reads too slowly: its queue goes, one last attempt tells it why.
     pub(super) fn end_slow_client(&mut self, slot: Slot, message: &str) {
+        if self.phase(slot) != Some(Phase::Open) {
+            // It was told goodbye before, and nothing may follow a close frame.
+            return self.drop_connection(slot);
+        }
         if let Some(connection) = self.connections.get_mut(slot) {
             let freed = connection.link.outbox.drop_unbegun(&mut self.pool);
             self.node.memory().release(freed);

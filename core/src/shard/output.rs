@@ -112,7 +112,6 @@ impl<T: Transport> Shard<T> {
     /// While the node's queues are over their bound, ends the connections of this shard that
     /// hold most.
     pub(super) fn relieve_memory(&mut self) {
-        self.memory_retry_at = None;
         if !self.node.memory().is_exceeded() {
             return;
         }

@@ -64,6 +64,8 @@ impl<T: Transport> Shard<T> {
 
     /// Tries the sessions that wait for room again, in the order in which they began to wait.
     pub(super) fn retry_sessions(&mut self) {
+        // Whoever still waits for memory sets it again.
+        self.memory_retry_at = None;
         for _ in 0..self.retrying.len() {
             let Some(key) = self.retrying.pop_front() else {
                 return;
@@ -351,7 +353,7 @@ impl<T: Transport> Shard<T> {
         };
         self.numbers.parked_connections -= 1;
         while let Some(held) = parked.held.pop_front() {
-            parked.held_bytes -= held.payload.len();
+            parked.held_bytes -= held.bytes();
             self.handle_message(slot, held.kind, &held.payload);
             let Some(session) = self
                 .connections
@@ -378,6 +380,8 @@ impl<T: Transport> Shard<T> {
             .map_or(0, |parked| parked.held_bytes);
         if connection.link.flags.paused && held < limit {
             connection.link.flags.paused = false;
+            // While nobody listened, silence proved nothing.
+            connection.link.heard_at = self.now;
             self.mark_readable(slot);
         }
     }

@@ -1,1 +1,152 @@
-//! placeholder
+//! One behaviour of a shard at a time, through its wire.
+
+mod closing;
+mod keep_alive;
+mod limits;
+mod parked;
+mod walks;
+
+use std::sync::{Arc, Mutex};
+
+use hubwire_core::ask::Answer;
+use hubwire_core::command::{Action, Command, Excluded, Target};
+use hubwire_core::publication::{Origin, Publication};
+use hubwire_core::settings::{Limits, TickBudget};
+use hubwire_proto::message::DataType;
+
+use crate::support::client::{Client, Seen, json};
+use crate::support::world::{Joining, World};
+
+fn world(limits: Limits) -> World {
+    World::new(1, limits, &TickBudget::default())
+}
+
+/// Connects a client and takes its greeting, which must be first on the wire.
+fn connect(world: &mut World, joining: &Joining<'_>) -> Client {
+    let mut client = world.connect(joining);
+    world.run();
+    let greeting = format!(
+        r#"{{"type":"system","event":"connected","connectionId":"{}"}}"#,
+        client.id
+    );
+    assert_eq!(client.receive_all(), [Seen::Text(greeting)]);
+    client
+}
+
+fn member(world: &mut World, group: &str) -> Client {
+    connect(
+        world,
+        &Joining {
+            groups: &[group],
+            ..Joining::default()
+        },
+    )
+}
+
+fn command(target: Target, action: Action) -> Command {
+    Command {
+        hub: "chat".into(),
+        target,
+        action,
+    }
+}
+
+fn deliver(world: &World, target: Target, text: &str) {
+    let memory = world.node.memory();
+    let publication = Publication::new(
+        Origin::Server,
+        DataType::Text,
+        text.as_bytes().into(),
+        memory,
+    );
+    let action = Action::Deliver {
+        publication,
+        excluded: Excluded::Nobody,
+    };
+    let to = world.node.route("chat", &target);
+    world.node.try_send(&command(target, action), to).unwrap();
+}
+
+/// Sends a command whose answers come into what is returned.
+fn ask(
+    world: &World,
+    target: Target,
+    action: impl FnOnce(hubwire_core::ask::ReplyTo) -> Action,
+) -> Arc<Mutex<Vec<Answer>>> {
+    let answers = Arc::new(Mutex::new(Vec::new()));
+    let result = Arc::clone(&answers);
+    let to = world.node.route("chat", &target);
+    let reply = world
+        .node
+        .asks()
+        .open(to.len(), Box::new(move |all| *result.lock().unwrap() = all))
+        .unwrap();
+    world
+        .node
+        .try_send(&command(target, action(reply)), to)
+        .unwrap();
+    answers
+}
+
+fn close(world: &World, target: Target, reason: Option<&str>) -> Arc<Mutex<Vec<Answer>>> {
+    ask(world, target, |reply| Action::Close {
+        reason: reason.map(Into::into),
+        excluded: Excluded::Nobody,
+        reply: Some(reply),
+    })
+}
+
+#[test]
+fn connected_is_first_on_the_wire_even_when_requests_came_with_the_upgrade() {
+    let mut world = world(Limits::default());
+    let mut unread = Vec::new();
+    let request = json::join("room", Some(1));
+    hubwire_proto::ws::client::encode_masked(
+        hubwire_proto::ws::Opcode::Text,
+        request.as_bytes(),
+        [1, 2, 3, 4],
+        &mut unread,
+    );
+    let mut client = world.connect(&Joining {
+        unread,
+        user: Some("ann"),
+        ..Joining::default()
+    });
+    world.run();
+    let seen = client.receive_all();
+    let greeting = format!(
+        r#"{{"type":"system","event":"connected","userId":"ann","connectionId":"{}"}}"#,
+        client.id
+    );
+    assert_eq!(seen, [Seen::Text(greeting), Seen::Text(json::acked(1))]);
+}
+
+#[test]
+fn what_one_tick_queues_for_a_client_leaves_in_one_write() {
+    let mut world = world(Limits::default());
+    let mut client = member(&mut world, "room");
+    let writes = client.pipe().writes;
+    for ack_id in 1..=20 {
+        client.text(&json::publish("room", "hello", false, Some(ack_id)));
+    }
+    world.run();
+    let seen = client.receive_all();
+    assert_eq!(seen.len(), 40);
+    assert_eq!(client.pipe().writes - writes, 1);
+}
+
+#[test]
+fn memory_is_all_given_back_when_everybody_is_gone() {
+    let mut world = World::new(3, Limits::default(), &TickBudget::default());
+    let mut clients: Vec<_> = (0..9).map(|_| member(&mut world, "room")).collect();
+    for client in &clients {
+        client.text(&json::publish("room", "hello", false, Some(1)));
+    }
+    world.run();
+    for client in &mut clients {
+        assert_eq!(client.receive_all().len(), 10, "nine messages and an ack");
+        client.close(1000);
+    }
+    world.run();
+    world.assert_empty();
+}

@@ -39,7 +39,11 @@ fn seeds_that_found_mistakes_keep_the_promises() {
 }
 
 fn play_all(parity: u64) {
-    let from_environment = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
+    let from_environment = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .map(|value| value.parse::<u64>().unwrap())
+    };
     if let Some(seed) = from_environment("HUBWIRE_SIM_SEED") {
         if seed % 2 == parity {
             play(seed);
@@ -56,7 +60,9 @@ fn play(seed: u64) {
     let played = catch_unwind(AssertUnwindSafe(|| Game::new(seed, plan.clone()).play()));
     if let Err(failure) = played {
         println!("seed {seed} failed with {plan:#?}");
-        println!("repeat it with HUBWIRE_SIM_SEED={seed} cargo nextest run -p hubwire-core simulator");
+        println!(
+            "repeat it with HUBWIRE_SIM_SEED={seed} cargo nextest run -p hubwire-core simulator"
+        );
         resume_unwind(failure);
     }
 }

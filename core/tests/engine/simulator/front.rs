@@ -14,9 +14,16 @@ use super::model::{ActorIndex, Change, Fate, GroupIndex, Model};
 /// What a call is, for the model.
 #[derive(Debug)]
 pub(crate) enum Call {
-    Send { index: usize },
-    Join { changes: Vec<(ActorIndex, GroupIndex, Change)>, by_id: bool },
-    Leave { changes: Vec<(ActorIndex, GroupIndex, Change)> },
+    Send {
+        index: usize,
+    },
+    Join {
+        changes: Vec<(ActorIndex, GroupIndex, Change)>,
+        by_id: bool,
+    },
+    Leave {
+        changes: Vec<(ActorIndex, GroupIndex, Change)>,
+    },
     Other,
 }
 
@@ -59,7 +66,11 @@ impl Front {
     }
 
     pub(crate) fn describe(&self) -> String {
-        format!("{} waiting calls and {} open questions", self.waiting.iter().map(VecDeque::len).sum::<usize>(), self.open.len())
+        format!(
+            "{} waiting calls and {} open questions",
+            self.waiting.iter().map(VecDeque::len).sum::<usize>(),
+            self.open.len()
+        )
     }
 
     pub(crate) fn call(&mut self, server: usize, job: Job) {
@@ -67,7 +78,13 @@ impl Front {
     }
 
     /// Does what can be done now. Returns whether anything was.
-    pub(crate) fn step(&mut self, node: &Node, woken: bool, now: Millis, model: &mut Model) -> bool {
+    pub(crate) fn step(
+        &mut self,
+        node: &Node,
+        woken: bool,
+        now: Millis,
+        model: &mut Model,
+    ) -> bool {
         let mut progress = self.collect(model) | self.give_up(node, now, model);
         if woken {
             self.blocked = false;
@@ -99,21 +116,32 @@ impl Front {
         } else if !to.is_empty() {
             self.next += 1;
             let (number, completed) = (self.next, Arc::clone(&self.completed));
-            let on_complete = Box::new(move |answers| completed.lock().unwrap().push((number, answers)));
+            let on_complete =
+                Box::new(move |answers| completed.lock().unwrap().push((number, answers)));
             // Too many questions: for the caller it is as if there was no time left.
-            let Ok(to) = node.asks().open(to.len(), on_complete) else { return Ok(None) };
+            let Ok(to) = node.asks().open(to.len(), on_complete) else {
+                return Ok(None);
+            };
             opened = Some((number, to));
         }
         let filled = opened.map(|(_, to)| to);
         match &mut job.action {
-            Action::Join { reply, .. } | Action::Leave { reply, .. } | Action::Close { reply, .. } => *reply = filled,
+            Action::Join { reply, .. }
+            | Action::Leave { reply, .. }
+            | Action::Close { reply, .. } => *reply = filled,
             Action::Ask { reply, .. } => {
-                let Some(filled) = filled else { return Ok(None) };
+                let Some(filled) = filled else {
+                    return Ok(None);
+                };
                 *reply = filled;
             }
             Action::Deliver { .. } => {}
         }
-        let command = Command { hub: Arc::clone(&job.hub), target: job.target.clone(), action: job.action.clone() };
+        let command = Command {
+            hub: Arc::clone(&job.hub),
+            target: job.target.clone(),
+            action: job.action.clone(),
+        };
         if node.try_send(&command, to).is_err() {
             if let Some(to) = filled {
                 node.asks().cancel(to);
@@ -142,7 +170,11 @@ impl Front {
         let mut progress = self.open.len() != before;
         for waiting in &mut self.waiting {
             while waiting.front().is_some_and(|job| job.deadline <= now) {
-                if let Some(Job { call: Call::Send { index }, .. }) = waiting.pop_front() {
+                if let Some(Job {
+                    call: Call::Send { index },
+                    ..
+                }) = waiting.pop_front()
+                {
                     model.publications[index].fate = Fate::Rejected;
                 }
                 progress = true;
@@ -158,7 +190,9 @@ impl Front {
             let (_, call, _) = self.open.remove(&number).unwrap();
             match call {
                 Call::Join { changes, by_id } => {
-                    let applied = answers.iter().any(|answer| matches!(answer, Answer::Applied(1..)));
+                    let applied = answers
+                        .iter()
+                        .any(|answer| matches!(answer, Answer::Applied(1..)));
                     for (actor, group, change) in changes {
                         // For many the answer does not say who was refused.
                         model.join_ended(actor, group, change, by_id && applied);

@@ -33,6 +33,10 @@ pub(crate) struct Game {
     actors: Vec<Actor>,
     events: Vec<Sent>,
     front: Front,
+    // Calls for many since the last rest, which may reach newcomers too.
+    swept_joins: Vec<(usize, GroupIndex)>,
+    swept_leaves: Vec<(usize, GroupIndex)>,
+    swept_close: bool,
 }
 
 fn group_name(group: GroupIndex) -> String {
@@ -50,6 +54,9 @@ impl Game {
             actors: Vec::new(),
             events: Vec::new(),
             front: Front::new(SERVERS),
+            swept_joins: Vec::new(),
+            swept_leaves: Vec::new(),
+            swept_close: false,
         }
     }
 
@@ -75,7 +82,9 @@ impl Game {
     }
 
     fn tick_some_shard(&mut self) {
-        let runnable: Vec<_> = (0..self.world.shards()).filter(|shard| self.world.is_runnable(*shard)).collect();
+        let runnable: Vec<_> = (0..self.world.shards())
+            .filter(|shard| self.world.is_runnable(*shard))
+            .collect();
         if !runnable.is_empty() {
             let shard = self.random.pick(&runnable);
             let random = &mut self.random;
@@ -88,7 +97,10 @@ impl Game {
             return;
         }
         let index = self.random.below(self.actors.len());
-        let (most_in, most_out) = (self.random.pick(&[1, 10, 60, 1000, 1 << 20]), self.random.pick(&[1, 30, 500, 1 << 20]));
+        let (most_in, most_out) = (
+            self.random.pick(&[1, 10, 60, 1000, 1 << 20]),
+            self.random.pick(&[1, 30, 500, 1 << 20]),
+        );
         self.actors[index].client.pipe().arrive(most_in);
         if self.actors[index].reading {
             self.receive(index, most_out);
@@ -96,13 +108,23 @@ impl Game {
     }
 
     fn receive(&mut self, index: ActorIndex, most: usize) -> bool {
-        self.actors[index].receive(most, &mut self.model, &mut self.events, self.plan.few_groups)
+        self.actors[index].receive(
+            most,
+            &mut self.model,
+            &mut self.events,
+            self.plan.few_groups,
+        )
     }
 
     // What clients do.
 
     fn act(&mut self) {
-        let live: Vec<_> = self.actors.iter().filter(|actor| actor.is_live()).map(|actor| actor.index).collect();
+        let live: Vec<_> = self
+            .actors
+            .iter()
+            .filter(|actor| actor.is_live())
+            .map(|actor| actor.index)
+            .collect();
         if live.is_empty() || (live.len() < self.plan.actors && self.random.chance(20)) {
             return self.connect();
         }
@@ -125,37 +147,65 @@ impl Game {
     fn connect(&mut self) {
         let index = self.actors.len();
         let hub = usize::from(self.random.chance(15));
-        let user = self.random.chance(60).then(|| self.random.below(USERS.len()));
+        let user = self
+            .random
+            .chance(60)
+            .then(|| self.random.below(USERS.len()));
         let speech = match self.random.below(100) {
             0..70 => Speech::Json,
             70..80 => Speech::SimpleEvents,
-            _ => Speech::SimpleGroup { group: self.random.below(self.plan.groups), no_echo: self.random.chance(50) },
+            _ => Speech::SimpleGroup {
+                group: self.random.below(self.plan.groups),
+                no_echo: self.random.chance(50),
+            },
         };
         let protocol = match speech {
             Speech::Json => Protocol::Json,
             Speech::SimpleEvents => Protocol::Simple(SimpleMode::SendEvent),
-            Speech::SimpleGroup { group, no_echo } => {
-                Protocol::Simple(SimpleMode::SendToGroup { group: group_name(group).into(), no_echo })
-            }
+            Speech::SimpleGroup { group, no_echo } => Protocol::Simple(SimpleMode::SendToGroup {
+                group: group_name(group).into(),
+                no_echo,
+            }),
         };
         let only = (speech == Speech::Json && self.random.chance(10)).then_some(0);
         let restricted = ["webpubsub.joinLeaveGroup.g0", "webpubsub.sendToGroup.g0"];
+        for (_, group) in self.swept_joins.iter().filter(|(swept, _)| *swept == hub) {
+            self.model.join_requested(index, *group);
+        }
+        for (_, group) in self.swept_leaves.iter().filter(|(swept, _)| *swept == hub) {
+            self.model.leave_requested(index, *group);
+        }
         let mut initial = Vec::new();
         for group in 0..self.plan.groups {
             if self.random.chance(30) {
                 initial.push((group, self.model.join_requested(index, group)));
             }
         }
-        let names: Vec<_> = initial.iter().map(|(group, _)| group_name(*group)).collect();
+        let names: Vec<_> = initial
+            .iter()
+            .map(|(group, _)| group_name(*group))
+            .collect();
         let names: Vec<_> = names.iter().map(String::as_str).collect();
         let defaults = Joining::default();
-        let room = if self.plan.large { 1 << 20 } else { self.random.pick(&[16, 64, 500, 10_000, usize::MAX]) };
-        let write_most = if self.plan.large { 50_000 } else { self.random.pick(&[1, 7, 100, usize::MAX, usize::MAX]) };
+        let room = if self.plan.large {
+            1 << 20
+        } else {
+            self.random.pick(&[16, 64, 500, 10_000, usize::MAX])
+        };
+        let write_most = if self.plan.large {
+            50_000
+        } else {
+            self.random.pick(&[1, 7, 100, usize::MAX, usize::MAX])
+        };
         let client = self.world.connect(&Joining {
             hub: HUBS[hub],
             user: user.map(|user| USERS[user]),
             protocol,
-            roles: if only.is_some() { &restricted } else { defaults.roles },
+            roles: if only.is_some() {
+                &restricted
+            } else {
+                defaults.roles
+            },
             groups: &names,
             room,
             write_most,
@@ -164,7 +214,7 @@ impl Game {
         let mut actor = Actor::new(index, client, hub, user, speech);
         actor.only = only;
         actor.initial = initial;
-        actor.may_end = self.plan.slow || self.plan.short_of_memory;
+        actor.may_end = self.plan.slow || self.plan.short_of_memory || self.swept_close;
         self.actors.push(actor);
     }
 
@@ -204,7 +254,15 @@ impl Game {
         self.send_text(index, &json::join(&group_name(group), ack_id));
         let change = self.model.join_requested(index, group);
         let allowed = self.actors[index].may_use(group);
-        self.expect_ack(index, ack_id, Asked::Join { group, change, allowed });
+        self.expect_ack(
+            index,
+            ack_id,
+            Asked::Join {
+                group,
+                change,
+                allowed,
+            },
+        );
     }
 
     fn leave(&mut self, index: ActorIndex) {
@@ -213,7 +271,15 @@ impl Game {
         self.send_text(index, &json::leave(&group_name(group), ack_id));
         let change = self.model.leave_requested(index, group);
         let allowed = self.actors[index].may_use(group);
-        self.expect_ack(index, ack_id, Asked::Leave { group, change, allowed });
+        self.expect_ack(
+            index,
+            ack_id,
+            Asked::Leave {
+                group,
+                change,
+                allowed,
+            },
+        );
     }
 
     fn publish(&mut self, index: ActorIndex) {
@@ -224,17 +290,37 @@ impl Game {
             Speech::SimpleGroup { group, no_echo } => (group, no_echo),
             _ => (self.random.below(self.plan.groups), self.random.chance(30)),
         };
-        let ack_id = if is_json { self.ack_id(index, 70) } else { None };
+        let ack_id = if is_json {
+            self.ack_id(index, 70)
+        } else {
+            None
+        };
         let excluded = if no_echo { vec![index] } else { Vec::new() };
-        let number = self.model.publish(Sender::Client(index), hub, Aim::Group(group), excluded, ack_id.is_some());
+        let number = self.model.publish(
+            Sender::Client(index),
+            hub,
+            Aim::Group(group),
+            excluded,
+            ack_id.is_some(),
+        );
         let allowed = self.actors[index].may_use(group);
         let text = format!("p{number}.{}", self.padding());
         if is_json {
             if !allowed && ack_id.is_none() {
                 self.model.publications[number].fate = Fate::Rejected;
             }
-            self.send_text(index, &json::publish(&group_name(group), &text, no_echo, ack_id));
-            self.expect_ack(index, ack_id, Asked::Publish { index: number, allowed });
+            self.send_text(
+                index,
+                &json::publish(&group_name(group), &text, no_echo, ack_id),
+            );
+            self.expect_ack(
+                index,
+                ack_id,
+                Asked::Publish {
+                    index: number,
+                    allowed,
+                },
+            );
         } else {
             self.send_text(index, &text);
         }
@@ -252,7 +338,11 @@ impl Game {
 
     fn send_event(&mut self, index: ActorIndex) {
         let number = self.events.len();
-        self.events.push(Sent { actor: index, decision: None, replied: false });
+        self.events.push(Sent {
+            actor: index,
+            decision: None,
+            replied: false,
+        });
         let text = format!("e{number}.");
         if self.actors[index].speech == Speech::Json {
             let ack_id = self.ack_id(index, 80);
@@ -296,7 +386,13 @@ impl Game {
                 }
             }
             80..90 if actor.speech == Speech::Json => {
-                let malformed = [r#"{"type":"joinGroup"}"#, "not json", "", r#"{"type":"no such"}"#, "[]"];
+                let malformed = [
+                    r#"{"type":"joinGroup"}"#,
+                    "not json",
+                    "",
+                    r#"{"type":"no such"}"#,
+                    "[]",
+                ];
                 actor.client.text(self.random.pick(&malformed));
                 actor.silent = true;
                 actor.may_end = true;
@@ -324,12 +420,22 @@ impl Game {
         if waiting == 0 {
             return;
         }
-        let call = self.world.calls.borrow_mut().swap_remove(self.random.below(waiting));
+        let call = self
+            .world
+            .calls
+            .borrow_mut()
+            .swap_remove(self.random.below(waiting));
         let text = String::from_utf8(call.data.into_vec()).unwrap();
         let index: usize = text[1..].trim_end_matches('.').parse().unwrap();
         let actor = &mut self.actors[self.events[index].actor];
-        assert!(self.events[index].decision.is_none(), "event {index} was handed out twice");
-        assert!(actor.last_call < Some(index), "events of a client come in order");
+        assert!(
+            self.events[index].decision.is_none(),
+            "event {index} was handed out twice"
+        );
+        assert!(
+            actor.last_call < Some(index),
+            "events of a client come in order"
+        );
         assert_eq!(call.ticket.connection(), actor.client.id);
         actor.last_call = Some(index);
         let decision = match self.random.below(10) {
@@ -340,7 +446,10 @@ impl Game {
         self.events[index].decision = Some(decision);
         match decision {
             Decision::Reply => {
-                call.ticket.answer(Ok(Some(Reply { data_type: DataType::Text, bytes: text.into_bytes().into() })));
+                call.ticket.answer(Ok(Some(Reply {
+                    data_type: DataType::Text,
+                    bytes: text.into_bytes().into(),
+                })));
             }
             Decision::NoReply => call.ticket.answer(Ok(None)),
             Decision::Fail => {
@@ -360,7 +469,8 @@ impl Game {
                 self.front.call(server, job);
             }
         }
-        self.front.step(&self.world.node, woken, self.world.now, &mut self.model);
+        self.front
+            .step(&self.world.node, woken, self.world.now, &mut self.model);
     }
 
     fn random_job(&mut self, server: usize) -> Option<Job> {
@@ -374,61 +484,144 @@ impl Game {
             6..8 => Aim::User(self.random.below(USERS.len())),
             _ => Aim::Actor(self.random.below(self.actors.len())),
         };
-        let hub = if let Aim::Actor(actor) = aim { self.actors[actor].hub } else { hub };
-        let concerned: Vec<_> = self.actors.iter().filter(|actor| actor.hub == hub && self.may_concern(aim, actor)).collect();
+        let hub = if let Aim::Actor(actor) = aim {
+            self.actors[actor].hub
+        } else {
+            hub
+        };
+        let concerned: Vec<_> = self
+            .actors
+            .iter()
+            .filter(|actor| actor.hub == hub && self.may_concern(aim, actor))
+            .collect();
         let concerned: Vec<ActorIndex> = concerned.into_iter().map(|actor| actor.index).collect();
-        let deadline = self.world.now.plus(if self.random.chance(15) { self.random.below(100) as u64 } else { 1 << 40 });
+        let deadline = self.world.now.plus(if self.random.chance(15) {
+            self.random.below(100) as u64
+        } else {
+            1 << 40
+        });
         let group = self.random.below(self.plan.groups);
         let reply = None;
         let (action, call) = match self.random.below(100) {
             0..55 => {
-                let excluded: Vec<_> = (0..self.random.below(3)).map(|_| self.random.below(self.actors.len())).collect();
-                let ids = excluded.iter().map(|actor| self.actors[*actor].client.id).collect();
-                let index = self.model.publish(Sender::Rest(server), hub, aim, excluded, false);
+                let excluded: Vec<_> = (0..self.random.below(3))
+                    .map(|_| self.random.below(self.actors.len()))
+                    .collect();
+                let ids = excluded
+                    .iter()
+                    .map(|actor| self.actors[*actor].client.id)
+                    .collect();
+                let index = self
+                    .model
+                    .publish(Sender::Rest(server), hub, aim, excluded, false);
                 let payload = format!("p{index}.{}", self.padding());
                 let origin = match aim {
-                    Aim::Group(group) => Origin::Group { group: group_name(group).into(), from_user: None },
+                    Aim::Group(group) => Origin::Group {
+                        group: group_name(group).into(),
+                        from_user: None,
+                    },
                     _ => Origin::Server,
                 };
                 let memory = self.world.node.memory();
-                let publication = Publication::new(origin, DataType::Text, payload.into_bytes().into(), memory);
-                (Action::Deliver { publication, excluded: Excluded::from_ids(ids) }, Call::Send { index })
+                let publication =
+                    Publication::new(origin, DataType::Text, payload.into_bytes().into(), memory);
+                (
+                    Action::Deliver {
+                        publication,
+                        excluded: Excluded::from_ids(ids),
+                    },
+                    Call::Send { index },
+                )
             }
             55..68 => {
-                let changes = concerned.iter().map(|actor| (*actor, group, self.model.join_requested(*actor, group)));
-                let call = Call::Join { changes: changes.collect(), by_id: matches!(aim, Aim::Actor(_)) };
-                (Action::Join { group: group_name(group).into(), reply }, call)
+                self.swept_joins.push((hub, group));
+                let changes = concerned
+                    .iter()
+                    .map(|actor| (*actor, group, self.model.join_requested(*actor, group)));
+                let call = Call::Join {
+                    changes: changes.collect(),
+                    by_id: matches!(aim, Aim::Actor(_)),
+                };
+                (
+                    Action::Join {
+                        group: group_name(group).into(),
+                        reply,
+                    },
+                    call,
+                )
             }
             68..76 => {
                 let every = self.random.chance(30);
-                let groups = if every { 0..self.plan.groups } else { group..group + 1 };
+                let groups = if every {
+                    0..self.plan.groups
+                } else {
+                    group..group + 1
+                };
+                self.swept_leaves
+                    .extend(groups.clone().map(|group| (hub, group)));
                 let mut changes = Vec::new();
                 for actor in concerned {
-                    changes.extend(groups.clone().map(|group| (actor, group, self.model.leave_requested(actor, group))));
+                    changes.extend(
+                        groups
+                            .clone()
+                            .map(|group| (actor, group, self.model.leave_requested(actor, group))),
+                    );
+                }
+                // Of a group's members only those of the group itself are known to be concerned.
+                if let Aim::Group(aim) = aim {
+                    changes.retain(|(_, group, _)| *group == aim);
                 }
                 let group = (!every).then(|| group_name(group).into());
                 (Action::Leave { group, reply }, Call::Leave { changes })
             }
             76..82 => {
-                let excluded: Vec<_> = (0..self.random.below(3)).map(|_| self.random.below(self.actors.len())).collect();
+                let excluded: Vec<_> = (0..self.random.below(3))
+                    .map(|_| self.random.below(self.actors.len()))
+                    .collect();
+                self.swept_close = true;
                 for actor in concerned {
                     self.actors[actor].may_end |= !excluded.contains(&actor);
                 }
-                let ids = excluded.iter().map(|actor| self.actors[*actor].client.id).collect();
+                let ids = excluded
+                    .iter()
+                    .map(|actor| self.actors[*actor].client.id)
+                    .collect();
                 let reason = self.random.chance(50).then(|| "enough".into());
-                (Action::Close { reason, excluded: Excluded::from_ids(ids), reply }, Call::Other)
+                (
+                    Action::Close {
+                        reason,
+                        excluded: Excluded::from_ids(ids),
+                        reply,
+                    },
+                    Call::Other,
+                )
             }
             _ => {
                 let question = if self.random.chance(50) {
                     Question::Exists
                 } else {
-                    Question::List { after: None, limit: self.random.between(1, 4) }
+                    Question::List {
+                        after: None,
+                        limit: self.random.between(1, 4),
+                    }
                 };
                 // A reply of its own is put in when it is sent.
-                (Action::Ask { question, reply: self.placeholder() }, Call::Other)
+                (
+                    Action::Ask {
+                        question,
+                        reply: self.placeholder(),
+                    },
+                    Call::Other,
+                )
             }
         };
-        Some(Job { hub: HUBS[hub].into(), target: self.target(aim), action, call, deadline })
+        Some(Job {
+            hub: HUBS[hub].into(),
+            target: self.target(aim),
+            action,
+            call,
+            deadline,
+        })
     }
 
     fn placeholder(&self) -> ReplyTo {
@@ -472,6 +665,9 @@ impl Game {
         self.check_publications();
         self.check_lists();
         self.model.at_rest();
+        self.swept_joins.clear();
+        self.swept_leaves.clear();
+        self.swept_close = false;
         self.world.now = self.world.now.plus(self.random.below(20_000) as u64);
         self.settle();
     }
@@ -495,7 +691,9 @@ impl Game {
                 progress = true;
             }
             let woken = self.world.front_door.take();
-            progress |= self.front.step(&self.world.node, woken, self.world.now, &mut self.model);
+            progress |= self
+                .front
+                .step(&self.world.node, woken, self.world.now, &mut self.model);
             if !progress {
                 return;
             }
@@ -503,20 +701,41 @@ impl Game {
     }
 
     fn check_requests(&mut self) {
-        assert!(self.front.is_idle(), "the front door was forgotten: {}", self.front.describe());
+        assert!(
+            self.front.is_idle(),
+            "the front door was forgotten: {}",
+            self.front.describe()
+        );
         let numbers = self.world.node.numbers();
         assert_eq!(numbers.parked_connections, 0, "sessions still wait");
-        assert!(self.plan.slow || numbers.closed_slow_clients == 0, "nobody was slow");
-        assert!(self.plan.short_of_memory || numbers.closed_for_memory == 0, "there was memory");
+        assert!(
+            self.plan.slow || numbers.closed_slow_clients == 0,
+            "nobody was slow"
+        );
+        assert!(
+            self.plan.short_of_memory || numbers.closed_for_memory == 0,
+            "there was memory"
+        );
         for actor in &mut self.actors {
             if !actor.is_live() {
                 continue;
             }
-            assert!(actor.pending.is_empty(), "actor {} waits for acks: {:?}", actor.index, actor.pending);
-            assert_eq!((actor.pings, actor.frame_pings), (0, 0), "actor {} waits for pongs", actor.index);
+            assert!(
+                actor.pending.is_empty(),
+                "actor {} waits for acks: {:?}",
+                actor.index,
+                actor.pending
+            );
+            assert_eq!(
+                (actor.pings, actor.frame_pings),
+                (0, 0),
+                "actor {} waits for pongs",
+                actor.index
+            );
             actor.connected.get_or_insert_with(|| self.model.stamp());
             for (group, change) in std::mem::take(&mut actor.initial) {
-                self.model.join_ended(actor.index, group, change, !self.plan.few_groups);
+                self.model
+                    .join_ended(actor.index, group, change, !self.plan.few_groups);
             }
         }
     }
@@ -526,7 +745,9 @@ impl Game {
             if publication.fate != Fate::Open {
                 continue;
             }
-            let Sender::Client(sender) = publication.sender else { panic!("the front door is idle") };
+            let Sender::Client(sender) = publication.sender else {
+                panic!("the front door is idle")
+            };
             let known = self.actors[sender].is_live() && !publication.has_ack;
             publication.fate = if known { Fate::Accepted } else { Fate::Unknown };
         }
@@ -543,20 +764,37 @@ impl Game {
 
     fn check_lists(&mut self) {
         let group = self.random.below(self.plan.groups);
-        for (aim, target) in [(Aim::All, Target::All), (Aim::Group(group), Target::Group(group_name(group).into()))] {
+        for (aim, target) in [
+            (Aim::All, Target::All),
+            (Aim::Group(group), Target::Group(group_name(group).into())),
+        ] {
             let listed = self.list(&target);
             for actor in self.actors.iter().filter(|actor| actor.hub == 0) {
                 let id = actor.client.id.text();
                 let (must, may) = match aim {
                     Aim::Group(group) => {
-                        let must = actor.is_live() && self.model.is_certain_member(actor.index, group);
-                        (must, !actor.ended && self.model.may_be_member(actor.index, group))
+                        let must =
+                            actor.is_live() && self.model.is_certain_member(actor.index, group);
+                        (
+                            must,
+                            !actor.ended && self.model.may_be_member(actor.index, group),
+                        )
                     }
                     _ => (actor.is_live(), !actor.ended),
                 };
                 let is = listed.iter().any(|listed| listed == id.as_str());
-                assert!(is || !must, "actor {} is missing in the list for {target:?}", actor.index);
-                assert!(may || !is, "actor {} must not be in the list for {target:?}", actor.index);
+                assert!(
+                    is || !must,
+                    "actor {} is missing in the list for {target:?}: {actor:?} {}",
+                    actor.index,
+                    self.model.describe(actor.index)
+                );
+                assert!(
+                    may || !is,
+                    "actor {} must not be in the list for {target:?}: {actor:?} {}",
+                    actor.index,
+                    self.model.describe(actor.index)
+                );
             }
         }
     }
@@ -573,16 +811,26 @@ impl Game {
                 return listed;
             }
             let result = Arc::clone(&completed);
-            let on_complete = Box::new(move |answers: Vec<Answer>| *result.lock().unwrap() = Some(answers));
+            let on_complete =
+                Box::new(move |answers: Vec<Answer>| *result.lock().unwrap() = Some(answers));
             let reply = self.world.node.asks().open(to.len(), on_complete).unwrap();
-            let action = Action::Ask { question: Question::List { after, limit }, reply };
-            let command = Command { hub: HUBS[0].into(), target: target.clone(), action };
+            let action = Action::Ask {
+                question: Question::List { after, limit },
+                reply,
+            };
+            let command = Command {
+                hub: HUBS[0].into(),
+                target: target.clone(),
+                action,
+            };
             self.world.node.try_send(&command, to).unwrap();
             self.settle();
             let answers = completed.lock().unwrap().take().unwrap();
             let mut page = Vec::new();
             for answer in answers {
-                let Answer::Page(part) = answer else { panic!("a page was asked for: {answer:?}") };
+                let Answer::Page(part) = answer else {
+                    panic!("a page was asked for: {answer:?}")
+                };
                 assert!(part.len() <= limit);
                 assert!(part.is_sorted_by_key(|listed| listed.connection.text()));
                 page.extend(part.into_iter().map(|listed| listed.connection.text()));
@@ -626,7 +874,11 @@ impl Game {
         self.settle();
         if shut_down {
             let late = self.actors.iter().find(|actor| actor.is_live());
-            assert!(late.is_none(), "{:?} was not told of the shutdown", late.map(|actor| actor.index));
+            assert!(
+                late.is_none(),
+                "{:?} was not told of the shutdown",
+                late.map(|actor| actor.index)
+            );
         }
         // Four silent intervals and a closing handshake without an answer.
         for _ in 0..9 {

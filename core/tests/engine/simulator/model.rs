@@ -101,10 +101,19 @@ impl Model {
         }
         membership.joins_pending += 1;
         membership.last_join = now;
-        Change { requested: now, alone: membership.leaves_pending == 0 }
+        Change {
+            requested: now,
+            alone: membership.leaves_pending == 0,
+        }
     }
 
-    pub(crate) fn join_ended(&mut self, actor: ActorIndex, group: GroupIndex, join: Change, succeeded: bool) {
+    pub(crate) fn join_ended(
+        &mut self,
+        actor: ActorIndex,
+        group: GroupIndex,
+        join: Change,
+        succeeded: bool,
+    ) {
         let now = self.stamp();
         let membership = self.memberships.entry((actor, group)).or_default();
         membership.joins_pending = membership.joins_pending.saturating_sub(1);
@@ -119,7 +128,10 @@ impl Model {
         membership.certain = None;
         membership.leaves_pending += 1;
         membership.last_leave = now;
-        Change { requested: now, alone: membership.joins_pending == 0 }
+        Change {
+            requested: now,
+            alone: membership.joins_pending == 0,
+        }
     }
 
     pub(crate) fn leave_ended(&mut self, actor: ActorIndex, group: GroupIndex, leave: Change) {
@@ -144,12 +156,21 @@ impl Model {
     }
 
     pub(crate) fn is_certain_member(&self, actor: ActorIndex, group: GroupIndex) -> bool {
-        self.memberships.get(&(actor, group)).is_some_and(|membership| membership.certain.is_some())
+        self.memberships
+            .get(&(actor, group))
+            .is_some_and(|membership| membership.certain.is_some())
     }
 
     pub(crate) fn may_be_member(&self, actor: ActorIndex, group: GroupIndex) -> bool {
         let membership = self.memberships.get(&(actor, group));
-        membership.and_then(|membership| membership.maybe.last()).is_some_and(|(_, end)| end.is_none())
+        membership
+            .and_then(|membership| membership.maybe.last())
+            .is_some_and(|(_, end)| end.is_none())
+    }
+
+    pub(crate) fn describe(&self, actor: ActorIndex) -> String {
+        let memberships = self.memberships.iter().filter(|((of, _), _)| *of == actor);
+        format!("{:?} now {}", memberships.collect::<Vec<_>>(), self.now)
     }
 
     pub(crate) fn publish(
@@ -176,27 +197,62 @@ impl Model {
     }
 
     /// Checks that `actor` may get publication `index`, now.
-    pub(crate) fn received(&mut self, actor: ActorIndex, index: usize, whereabouts: Whereabouts, group: Option<GroupIndex>) {
+    pub(crate) fn received(
+        &mut self,
+        actor: ActorIndex,
+        index: usize,
+        whereabouts: Whereabouts,
+        group: Option<GroupIndex>,
+    ) {
         self.stamp();
         let publication = &mut self.publications[index];
-        assert!(publication.received_by.insert(actor), "actor {actor} got publication {index} twice");
+        assert!(
+            publication.received_by.insert(actor),
+            "actor {actor} got publication {index} twice"
+        );
         let last = self.last.insert((publication.sender, actor), index);
-        assert!(last < Some(index), "actor {actor} got {index} after {last:?} from {:?}", publication.sender);
-        assert!(!publication.excluded.contains(&actor), "actor {actor} got {index} although excluded");
-        assert_ne!(publication.fate, Fate::Rejected, "actor {actor} got {index}, which was refused");
-        assert_eq!(publication.hub, whereabouts.hub, "publication {index} crossed hubs");
+        assert!(
+            last < Some(index),
+            "actor {actor} got {index} after {last:?} from {:?}",
+            publication.sender
+        );
+        assert!(
+            !publication.excluded.contains(&actor),
+            "actor {actor} got {index} although excluded"
+        );
+        assert_ne!(
+            publication.fate,
+            Fate::Rejected,
+            "actor {actor} got {index}, which was refused"
+        );
+        assert_eq!(
+            publication.hub, whereabouts.hub,
+            "publication {index} crossed hubs"
+        );
         let concerned = match publication.aim {
             Aim::All => true,
             Aim::User(user) => whereabouts.user == Some(user),
             Aim::Actor(one) => one == actor,
             Aim::Group(aim) => {
-                assert!(group.is_none_or(|group| group == aim), "publication {index} names another group");
+                assert!(
+                    group.is_none_or(|group| group == aim),
+                    "publication {index} names another group"
+                );
                 let sent = publication.sent;
                 let membership = self.memberships.get(&(actor, aim));
-                membership.is_some_and(|membership| membership.maybe.iter().any(|(_, end)| end.is_none_or(|end| end > sent)))
+                membership.is_some_and(|membership| {
+                    membership
+                        .maybe
+                        .iter()
+                        .any(|(_, end)| end.is_none_or(|end| end > sent))
+                })
             }
         };
-        assert!(concerned, "publication {index} for {:?} reached actor {actor}", publication.aim);
+        assert!(
+            concerned,
+            "publication {index} for {:?} reached actor {actor}",
+            publication.aim
+        );
     }
 
     /// Checks, at rest, that `actor` got what it must have.
@@ -211,9 +267,14 @@ impl Model {
             }
             let since = match publication.aim {
                 Aim::All => whereabouts.connected,
-                Aim::User(user) => whereabouts.connected.filter(|_| whereabouts.user == Some(user)),
+                Aim::User(user) => whereabouts
+                    .connected
+                    .filter(|_| whereabouts.user == Some(user)),
                 Aim::Actor(one) => whereabouts.connected.filter(|_| one == actor),
-                Aim::Group(group) => self.memberships.get(&(actor, group)).and_then(|membership| membership.certain),
+                Aim::Group(group) => self
+                    .memberships
+                    .get(&(actor, group))
+                    .and_then(|membership| membership.certain),
             };
             assert!(
                 since.is_none_or(|since| since > publication.sent),

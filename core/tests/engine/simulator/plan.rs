@@ -35,11 +35,27 @@ impl Plan {
         let groups = random.between(1, 4);
         let limits = Limits {
             message_bytes: 150_000,
-            outbound_queue_messages: if slow { random.between(3, 40) } else { 1_000_000 },
-            outbound_queue_bytes: if slow { random.pick(&[500, 5_000, 100_000]) } else { 1 << 30 },
+            outbound_queue_messages: if slow {
+                random.between(3, 40)
+            } else {
+                1_000_000
+            },
+            outbound_queue_bytes: if slow {
+                random.pick(&[500, 5_000, 100_000])
+            } else {
+                1 << 30
+            },
             parked_input_bytes: random.pick(&[1, 60, 300, 64 << 10]),
-            groups_per_connection: if few_groups { random.between(1, groups) } else { 100 },
-            node_queued_bytes: if short_of_memory { random.pick(&[300, 1_500, 6_000]) } else { 1 << 40 },
+            groups_per_connection: if few_groups {
+                random.between(1, groups)
+            } else {
+                100
+            },
+            node_queued_bytes: if short_of_memory {
+                random.pick(&[300, 1_500, 6_000])
+            } else {
+                1 << 40
+            },
             connections: 1000,
             inbox_commands: random.pick(&[1, 2, 3, 5, 8, 8, 100]),
             pending_asks: random.pick(&[1, 3, 1000]),

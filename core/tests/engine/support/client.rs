@@ -39,7 +39,13 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(id: ConnectionId, pipe: Rc<RefCell<Pipe>>) -> Self {
-        Self { id, pipe, unparsed: Vec::new(), message: None, closed: false }
+        Self {
+            id,
+            pipe,
+            unparsed: Vec::new(),
+            message: None,
+            closed: false,
+        }
     }
 
     pub(crate) fn pipe(&self) -> RefMut<'_, Pipe> {
@@ -116,7 +122,8 @@ impl Client {
             Opcode::Close => {
                 self.closed = true;
                 let code = payload.first_chunk().map(|code| u16::from_be_bytes(*code));
-                let reason = String::from_utf8(payload.get(2..).unwrap_or_default().to_vec()).unwrap();
+                let reason =
+                    String::from_utf8(payload.get(2..).unwrap_or_default().to_vec()).unwrap();
                 return Some(Seen::Close(code, reason));
             }
         }
@@ -134,7 +141,9 @@ impl Client {
 /// Requests of `json.webpubsub.azure.v1`, as clients spell them.
 pub(crate) mod json {
     fn ack(ack_id: Option<u64>) -> String {
-        ack_id.map(|id| format!(r#","ackId":{id}"#)).unwrap_or_default()
+        ack_id
+            .map(|id| format!(r#","ackId":{id}"#))
+            .unwrap_or_default()
     }
 
     pub(crate) fn join(group: &str, ack_id: Option<u64>) -> String {
@@ -142,7 +151,10 @@ pub(crate) mod json {
     }
 
     pub(crate) fn leave(group: &str, ack_id: Option<u64>) -> String {
-        format!(r#"{{"type":"leaveGroup","group":"{group}"{}}}"#, ack(ack_id))
+        format!(
+            r#"{{"type":"leaveGroup","group":"{group}"{}}}"#,
+            ack(ack_id)
+        )
     }
 
     pub(crate) fn publish(group: &str, text: &str, no_echo: bool, ack_id: Option<u64>) -> String {
@@ -153,7 +165,10 @@ pub(crate) mod json {
     }
 
     pub(crate) fn event(text: &str, ack_id: Option<u64>) -> String {
-        format!(r#"{{"type":"event","event":"e","dataType":"text","data":"{text}"{}}}"#, ack(ack_id))
+        format!(
+            r#"{{"type":"event","event":"e","dataType":"text","data":"{text}"{}}}"#,
+            ack(ack_id)
+        )
     }
 
     pub(crate) const PING: &str = r#"{"type":"ping"}"#;
@@ -164,7 +179,9 @@ pub(crate) mod json {
     }
 
     pub(crate) fn from_group(group: &str, text: &str) -> String {
-        format!(r#"{{"type":"message","from":"group","group":"{group}","dataType":"text","data":"{text}"}}"#)
+        format!(
+            r#"{{"type":"message","from":"group","group":"{group}","dataType":"text","data":"{text}"}}"#
+        )
     }
 
     pub(crate) fn from_server(text: &str) -> String {
@@ -184,7 +201,9 @@ pub(crate) mod json {
     /// The number behind `"key":`.
     pub(crate) fn number(message: &str, key: &str) -> Option<u64> {
         let start = message.find(&format!(r#""{key}":"#))? + key.len() + 3;
-        let digits = message[start..].split(|c: char| !c.is_ascii_digit()).next()?;
+        let digits = message[start..]
+            .split(|c: char| !c.is_ascii_digit())
+            .next()?;
         digits.parse().ok()
     }
 }

@@ -40,6 +40,15 @@ pub(crate) struct Pipe {
 }
 
 impl Pipe {
+    /// A fresh connection whose client side holds `room` bytes and takes `write_most` at once.
+    pub(crate) fn new(room: usize, write_most: usize) -> Self {
+        Self {
+            room,
+            write_most,
+            ..Self::default()
+        }
+    }
+
     /// Lets up to `most` bytes of the client arrive, and its end behind the last of them.
     pub(crate) fn arrive(&mut self, most: usize) {
         let count = most.min(self.in_flight.len());
@@ -68,12 +77,20 @@ impl Pipe {
     /// Resets the connection.
     pub(crate) fn reset(&mut self) {
         self.broken = true;
-        self.edge = Readiness { readable: true, writable: true, hung_up: true };
+        self.edge = Readiness {
+            readable: true,
+            writable: true,
+            hung_up: true,
+        };
     }
 
     /// Whether there is readiness that the shard was not told of.
     pub(crate) fn has_news(&self) -> bool {
-        let Readiness { readable, writable, hung_up } = self.edge;
+        let Readiness {
+            readable,
+            writable,
+            hung_up,
+        } = self.edge;
         self.key.is_some() && !self.server_gone && (readable || writable || hung_up)
     }
 
@@ -107,7 +124,11 @@ impl Transport for ServerEnd {
             return Read::Failed;
         }
         if pipe.arrived.is_empty() {
-            return if pipe.end_told { Read::Ended } else { Read::WouldBlock };
+            return if pipe.end_told {
+                Read::Ended
+            } else {
+                Read::WouldBlock
+            };
         }
         let count = buffer.len().min(pipe.arrived.len());
         for (place, byte) in buffer.iter_mut().zip(pipe.arrived.drain(..count)) {
@@ -119,12 +140,18 @@ impl Transport for ServerEnd {
     fn write(&mut self, slices: &[IoSlice<'_>]) -> Written {
         let mut pipe = self.0.borrow_mut();
         assert!(!pipe.server_finished, "a write after the end of the stream");
-        assert!(slices.iter().any(|slice| !slice.is_empty()), "a write of nothing");
+        assert!(
+            slices.iter().any(|slice| !slice.is_empty()),
+            "a write of nothing"
+        );
         pipe.writes += 1;
         if pipe.broken {
             return Written::Failed;
         }
-        let room = pipe.room.saturating_sub(pipe.written.len()).min(pipe.write_most);
+        let room = pipe
+            .room
+            .saturating_sub(pipe.written.len())
+            .min(pipe.write_most);
         if room == 0 {
             pipe.blocked = true;
             return Written::WouldBlock;

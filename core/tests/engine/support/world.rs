@@ -101,8 +101,14 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(shards: usize, limits: Limits, budget: &TickBudget) -> Self {
-        let handler = EventHandler { user_events: EventPattern::All, destination: Destination::Echo };
-        let hub = HubSettings { event_handlers: vec![handler], ..HubSettings::default() };
+        let handler = EventHandler {
+            user_events: EventPattern::All,
+            destination: Destination::Echo,
+        };
+        let hub = HubSettings {
+            event_handlers: vec![handler],
+            ..HubSettings::default()
+        };
         let node = Node::new(NodeId(7), shards, limits, HubTable::new(hub, []));
         let front_door = Arc::new(Flag::default());
         node.set_front_door_waker(Arc::clone(&front_door) as Arc<dyn Wake>);
@@ -112,14 +118,35 @@ impl World {
             .iter()
             .map(|id| {
                 let woken = Arc::new(Flag::default());
-                node.inbox(id).set_waker(Arc::clone(&woken) as Arc<dyn Wake>);
+                node.inbox(id)
+                    .set_waker(Arc::clone(&woken) as Arc<dyn Wake>);
                 let doorway = Shard::doorway(&node, id);
                 let upstream = Box::new(Keep(Rc::clone(&calls)));
-                let shard = Shard::new(id, Arc::clone(&node), (), upstream, Arc::clone(&doorway), budget.clone());
-                Thread { shard, doorway, woken, next: NextTick::Now, pipes: Vec::new() }
+                let shard = Shard::new(
+                    id,
+                    Arc::clone(&node),
+                    (),
+                    upstream,
+                    Arc::clone(&doorway),
+                    budget.clone(),
+                );
+                Thread {
+                    shard,
+                    doorway,
+                    woken,
+                    next: NextTick::Now,
+                    pipes: Vec::new(),
+                }
             })
             .collect();
-        Self { node, now: Millis(0), front_door, calls, threads, births: 0 }
+        Self {
+            node,
+            now: Millis(0),
+            front_door,
+            calls,
+            threads,
+            births: 0,
+        }
     }
 
     pub(crate) fn shards(&self) -> usize {
@@ -130,11 +157,13 @@ impl World {
     pub(crate) fn connect(&mut self, joining: &Joining<'_>) -> Client {
         self.births += 1;
         // Spread over the alphabet, so that ids do not sort by birth.
-        let random = self.births.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes();
+        let random = self
+            .births
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+            .to_be_bytes();
         let seat = self.node.reserve_seat(random).unwrap();
         let id = seat.connection();
-        let pipe = Pipe { room: joining.room, write_most: joining.write_most, ..Pipe::default() };
-        let pipe = Rc::new(RefCell::new(pipe));
+        let pipe = Rc::new(RefCell::new(Pipe::new(joining.room, joining.write_most)));
         let (permissions, ignored) = Permissions::from_roles(joining.roles.iter().copied());
         assert!(ignored.is_empty());
         let thread = &mut self.threads[id.shard().index()];
@@ -191,7 +220,9 @@ impl World {
     pub(crate) fn run(&mut self) {
         for _ in 0..MOST_ROUNDS {
             self.arrive_all();
-            let Some(index) = (0..self.shards()).find(|index| self.is_runnable(*index)) else { return };
+            let Some(index) = (0..self.shards()).find(|index| self.is_runnable(*index)) else {
+                return;
+            };
             self.tick(index, || true);
         }
         panic!("the shards never come to rest");
@@ -223,15 +254,27 @@ impl World {
         let node = &self.node;
         assert_eq!(node.connections(), 0, "connections with a seat");
         assert_eq!(node.memory().queued(), 0, "queued bytes");
-        assert!(node.interest().is_empty(), "interest: {:?}", node.interest());
+        assert!(
+            node.interest().is_empty(),
+            "interest: {:?}",
+            node.interest()
+        );
         assert!(node.asks().is_empty(), "open questions");
         for shard in node.shards().iter() {
-            assert_eq!(node.inbox(shard).used(), 0, "mail or reserved room in {shard:?}");
+            assert_eq!(
+                node.inbox(shard).used(),
+                0,
+                "mail or reserved room in {shard:?}"
+            );
             assert_eq!(self.shard_connections(shard), 0, "connections of {shard:?}");
         }
         let numbers = node.numbers();
         assert_eq!(
-            (numbers.connections, numbers.parked_connections, numbers.groups),
+            (
+                numbers.connections,
+                numbers.parked_connections,
+                numbers.groups
+            ),
             (0, 0, 0),
             "gauges of connections, parked sessions and groups"
         );

@@ -1,0 +1,203 @@
+//! What deliveries and idle connections cost in heap memory, counted by the allocator itself.
+
+#![expect(
+    unsafe_code,
+    reason = "implementing GlobalAlloc is unsafe by its nature; every call is passed on unchanged"
+)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
+
+use hubwire_core::Millis;
+use hubwire_core::command::{Action, Command, Excluded, Target};
+use hubwire_core::handler::Builtin;
+use hubwire_core::id::{NodeId, ShardId};
+use hubwire_core::node::Node;
+use hubwire_core::publication::{Origin, Publication};
+use hubwire_core::session::Protocol;
+use hubwire_core::settings::{HubTable, Limits, TickBudget};
+use hubwire_core::shard::{Attachment, NextTick, Shard, TransportKey};
+use hubwire_core::transport::{Read, Transport, Written};
+use hubwire_proto::message::DataType;
+use hubwire_proto::role::Permissions;
+
+/// Allocations since the start; a reallocation is one more.
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+/// Bytes in use.
+static BYTES: AtomicIsize = AtomicIsize::new(0);
+
+struct Counting;
+
+fn grew(by: usize) {
+    ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+    BYTES.fetch_add(by.cast_signed(), Ordering::Relaxed);
+}
+
+fn shrank(by: usize) {
+    BYTES.fetch_sub(by.cast_signed(), Ordering::Relaxed);
+}
+
+// SAFETY: every method hands its arguments to `System` unchanged and returns what `System`
+// returned, so this allocator keeps exactly the promises that `System` keeps. The counters are
+// atomics in statics: touching them neither allocates nor unwinds.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        grew(layout.size());
+        // SAFETY: the caller's promises are those that `System` asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        grew(layout.size());
+        // SAFETY: as above.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        shrank(layout.size());
+        // SAFETY: as above; the pointer came from `System`, as all of ours do.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        shrank(layout.size());
+        grew(new_size);
+        // SAFETY: as above.
+        unsafe { System.realloc(pointer, layout, new_size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// A transport as small as a descriptor, whose peer takes everything and says nothing.
+#[derive(Debug)]
+struct Descriptor(#[expect(dead_code, reason = "stands for the number of a socket")] i32);
+
+impl Transport for Descriptor {
+    type Registry = ();
+
+    fn register(&mut self, (): &Self::Registry, _: TransportKey) -> bool {
+        true
+    }
+
+    fn read(&mut self, _: &mut [u8]) -> Read {
+        Read::WouldBlock
+    }
+
+    fn write(&mut self, slices: &[IoSlice<'_>]) -> Written {
+        Written::Bytes(slices.iter().map(|slice| slice.len()).sum())
+    }
+
+    fn finish(&mut self) {}
+}
+
+/// One shard with `members` idle json connections in one group.
+struct Room {
+    node: Arc<Node>,
+    shard: Shard<Descriptor>,
+}
+
+impl Room {
+    fn new(members: u128) -> Self {
+        let node = Node::new(NodeId(0), 1, Limits::default(), HubTable::default());
+        let doorway = Shard::doorway(&node, ShardId(0));
+        let upstream = Box::new(Builtin);
+        let shard = Shard::new(
+            ShardId(0),
+            Arc::clone(&node),
+            (),
+            upstream,
+            Arc::clone(&doorway),
+            TickBudget::default(),
+        );
+        let mut room = Self { node, shard };
+        let (hub, group): (Arc<str>, Arc<str>) = ("chat".into(), "room".into());
+        for member in 0..members {
+            doorway.hand_over(Attachment {
+                seat: room.node.reserve_seat(member.to_be_bytes()).unwrap(),
+                transport: Descriptor(0),
+                unread: Vec::new(),
+                hub: Arc::clone(&hub),
+                user: None,
+                protocol: Protocol::Json,
+                permissions: Permissions::default(),
+                groups: vec![Arc::clone(&group)],
+            });
+            room.run();
+        }
+        assert_eq!(room.shard.connections() as u128, members);
+        room
+    }
+
+    fn run(&mut self) {
+        while self.shard.tick(Millis(0)) == NextTick::Now {}
+    }
+
+    /// Publishes to the group; returns how many allocations that took, up to the last byte.
+    fn publish(&mut self) -> usize {
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        let group: Arc<str> = "room".into();
+        let origin = Origin::Group {
+            group: Arc::clone(&group),
+            from_user: None,
+        };
+        let publication = Publication::new(
+            origin,
+            DataType::Text,
+            b"hello".as_slice().into(),
+            self.node.memory(),
+        );
+        let command = Command {
+            hub: "chat".into(),
+            target: Target::Group(group),
+            action: Action::Deliver {
+                publication,
+                excluded: Excluded::Nobody,
+            },
+        };
+        self.node.try_send(&command, self.node.shards()).unwrap();
+        drop(command);
+        self.run();
+        ALLOCATIONS.load(Ordering::Relaxed) - before
+    }
+}
+
+/// One test, because the counters are the whole process's.
+#[test]
+fn deliveries_allocate_nothing_and_idle_connections_are_small() {
+    let mut counts = Vec::new();
+    for members in [10, 1000, 5000] {
+        let mut room = Room::new(members);
+        for _ in 0..3 {
+            room.publish();
+        }
+        let delivered = room.node.numbers().messages_delivered;
+        let allocations = room.publish();
+        assert_eq!(
+            u128::from(room.node.numbers().messages_delivered - delivered),
+            members
+        );
+        println!("{members} members: {allocations} allocations per publication");
+        counts.push(allocations);
+    }
+    assert!(
+        counts.iter().all(|count| *count == counts[0]),
+        "a delivery allocates: {counts:?}"
+    );
+    assert!(
+        counts[0] <= 16,
+        "a publication allocates {} times",
+        counts[0]
+    );
+
+    let empty = Room::new(1);
+    let before = BYTES.load(Ordering::Relaxed);
+    let room = Room::new(10_001);
+    let bytes = (BYTES.load(Ordering::Relaxed) - before) / 10_000;
+    println!("{bytes} bytes of heap per idle connection, a whole shard's share of 10,000 included");
+    drop((empty, room));
+    assert!(bytes < 700, "{bytes} bytes per idle connection");
+}

@@ -1,0 +1,182 @@
+//! Bounds, and that meeting one concerns nobody else.
+
+use hubwire_core::ask::Answer;
+use hubwire_core::command::{Action, Target};
+use hubwire_core::settings::Limits;
+
+use super::{ask, connect, deliver, member, world};
+use crate::support::client::{Seen, json};
+use crate::support::world::Joining;
+
+#[test]
+fn a_client_that_does_not_read_is_closed_alone_and_told_why_if_there_is_room() {
+    let mut world = world(Limits {
+        outbound_queue_messages: 5,
+        ..Limits::default()
+    });
+    let mut slow = connect(
+        &mut world,
+        &Joining {
+            groups: &["room"],
+            room: 200,
+            ..Joining::default()
+        },
+    );
+    let mut other = member(&mut world, "room");
+    for number in 0..20 {
+        deliver(
+            &world,
+            Target::Group("room".into()),
+            &format!("message {number}"),
+        );
+        world.run();
+        assert_eq!(other.receive_all().len(), 1);
+    }
+    assert!(slow.pipe().server_gone);
+    assert!(!other.pipe().server_gone);
+    assert!(slow.receive_all().len() < 20);
+    let numbers = world.node.numbers();
+    assert_eq!((numbers.closed_slow_clients, numbers.connections), (1, 1));
+}
+
+#[test]
+fn what_a_write_takes_at_once_makes_nobody_slow() {
+    let mut world = world(Limits {
+        outbound_queue_messages: 5,
+        ..Limits::default()
+    });
+    let mut client = member(&mut world, "room");
+    for number in 0..100 {
+        deliver(&world, Target::All, &number.to_string());
+    }
+    world.run();
+    assert_eq!(client.receive_all().len(), 100);
+}
+
+#[test]
+fn a_client_that_always_has_a_little_left_to_read_is_not_slow() {
+    let mut world = world(Limits {
+        outbound_queue_messages: 50,
+        ..Limits::default()
+    });
+    let mut client = connect(
+        &mut world,
+        &Joining {
+            room: 200,
+            ..Joining::default()
+        },
+    );
+    let mut pongs = 0;
+    let mut sent = 0;
+    while sent < 2000 {
+        for _ in 0..3 {
+            client.text(json::PING);
+            sent += 1;
+        }
+        world.run();
+        // Takes what was answered, but never the last of it.
+        pongs += client.receive(150).len();
+        world.run();
+        assert!(!client.pipe().server_gone, "closed after {sent}");
+        while sent - pongs > 20 {
+            pongs += client.receive(150).len();
+            world.run();
+        }
+    }
+}
+
+#[test]
+fn when_the_node_is_out_of_memory_the_largest_queue_ends_and_the_rest_goes_on() {
+    let mut world = world(Limits {
+        node_queued_bytes: 10_000,
+        ..Limits::default()
+    });
+    let stuck = connect(
+        &mut world,
+        &Joining {
+            groups: &["room"],
+            room: 200,
+            ..Joining::default()
+        },
+    );
+    let mut other = member(&mut world, "room");
+    let text = "x".repeat(900);
+    for ack_id in 1..=30 {
+        other.text(&json::publish("room", &text, true, Some(ack_id)));
+        world.pass(20);
+    }
+    assert!(stuck.pipe().server_gone);
+    assert_eq!(world.node.numbers().closed_for_memory, 1);
+    let acks: Vec<_> = (1..=30).map(|id| Seen::Text(json::acked(id))).collect();
+    assert_eq!(
+        other.receive_all(),
+        acks,
+        "a publisher waits for memory and goes on"
+    );
+    other.close(1000);
+    world.run();
+    world.assert_empty();
+}
+
+#[test]
+fn a_publisher_that_waited_for_memory_goes_on_without_another_event() {
+    let mut world = world(Limits {
+        node_queued_bytes: 2000,
+        ..Limits::default()
+    });
+    let mut reader = connect(
+        &mut world,
+        &Joining {
+            groups: &["room"],
+            ..Joining::default()
+        },
+    );
+    let mut publisher = connect(&mut world, &Joining::default());
+    // Both in one tick: the first message fills the memory until the flush at its end.
+    let text = "x".repeat(1500);
+    publisher.text(&json::publish("room", &text, false, Some(1)));
+    publisher.text(&json::publish("room", &text, false, Some(2)));
+    world.pass(50);
+    let acks = [1, 2].map(|id| Seen::Text(json::acked(id)));
+    assert_eq!(publisher.receive_all(), acks);
+    assert_eq!(reader.receive_all().len(), 2);
+}
+
+#[test]
+fn joins_beyond_the_bound_are_refused_with_an_ack_and_over_rest() {
+    let mut world = world(Limits {
+        groups_per_connection: 2,
+        ..Limits::default()
+    });
+    let mut client = connect(&mut world, &Joining::default());
+    for (ack_id, group) in [(1, "a"), (2, "b"), (3, "c"), (4, "a")] {
+        client.text(&json::join(group, Some(ack_id)));
+    }
+    world.run();
+    let seen = client.receive_all();
+    let [first, second, Seen::Text(third), fourth] = &seen[..] else {
+        panic!("{seen:?}")
+    };
+    assert_eq!(
+        [first, second, fourth],
+        [1, 2, 4].map(|id| Seen::Text(json::acked(id))).each_ref()
+    );
+    assert_eq!(
+        (json::number(third, "ackId"), json::string(third, "name")),
+        (Some(3), Some("BadRequest"))
+    );
+    let join = |group: &str| {
+        let group = group.into();
+        ask(&world, Target::Connection(client.id), |reply| {
+            Action::Join {
+                group,
+                reply: Some(reply),
+            }
+        })
+    };
+    let (refused, again) = (join("d"), join("a"));
+    world.run();
+    assert_eq!(*refused.lock().unwrap(), [Answer::Refused]);
+    assert_eq!(*again.lock().unwrap(), [Answer::Applied(1)]);
+    assert_eq!(world.node.numbers().joins_refused, 2);
+}

@@ -1,0 +1,266 @@
+//! Bodies of sends: content type, size, character set, JSON (protocol notes: sends).
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use hubwire_proto::message::DataType;
+use hyper::HeaderMap;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_TYPE, EXPECT};
+use serde::de::IgnoredAny;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::error::RestError;
+
+/// How long a body may take to arrive.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the rest of a body that nobody wants is read.
+pub(super) const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Bytes of it that are read; beyond them the connection is cut.
+const DISCARD_BYTES: usize = 4 << 20;
+
+/// Bytes that all bodies may hold together while they arrive.
+const BYTES_AT_ONCE: usize = 64 << 20;
+/// The unit in which room for bodies is counted.
+const PAGE: usize = 1024;
+
+/// A message as it is published.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Message {
+    pub(super) data_type: DataType,
+    pub(super) payload: Vec<u8>,
+}
+
+/// Reads bodies within bounds of each and of all together.
+pub(super) struct Bodies {
+    limit: usize,
+    room: Semaphore,
+}
+
+impl Bodies {
+    /// A reader of bodies of at most `limit` bytes.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, room: Semaphore::new(pages(BYTES_AT_ONCE.max(limit))) }
+    }
+
+    /// Reads the message that a request carries.
+    pub(super) async fn read(
+        &self,
+        headers: &HeaderMap,
+        body: &mut Incoming,
+    ) -> Result<Message, RestError> {
+        let form = Form::of(headers)?;
+        let payload = timeout(TIMEOUT, self.bytes(body))
+            .await
+            .unwrap_or_else(|_| Err(RestError::body_timeout()))?;
+        form.message(payload)
+    }
+
+    async fn bytes(&self, body: &mut Incoming) -> Result<Vec<u8>, RestError> {
+        let hint = body.size_hint();
+        let least = usize::try_from(hint.lower()).unwrap_or(usize::MAX);
+        if least > self.limit {
+            return Err(RestError::too_large(self.limit));
+        }
+        // Without a declared length it may become as long as allowed.
+        let most = if hint.exact().is_some() { least } else { self.limit };
+        let room = u32::try_from(pages(most)).unwrap_or(u32::MAX);
+        let _room = self.room.acquire_many(room).await.map_err(|_| RestError::body_timeout())?;
+        let mut bytes = Vec::with_capacity(least);
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| RestError::bad_body("The request body is broken."))?;
+            // Trailers mean nothing here.
+            let Ok(data) = frame.into_data() else { continue };
+            if data.len() > self.limit - bytes.len() {
+                return Err(RestError::too_large(self.limit));
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok(bytes)
+    }
+}
+
+/// Reads and drops what is left of a body, within bounds, so that the peer gets to read the
+/// response. A peer that waits for permission to send its body is not given any.
+pub(super) async fn discard(mut body: Incoming, headers: &HeaderMap) {
+    if body.is_end_stream() || headers.contains_key(EXPECT) {
+        return;
+    }
+    let mut left = DISCARD_BYTES;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let read = frame.data_ref().map_or(0, |data| data.len());
+            left = match left.checked_sub(read) {
+                Some(left) => left,
+                None => return,
+            };
+        }
+    };
+    let _ = timeout(DISCARD_TIMEOUT, reading).await;
+}
+
+fn pages(bytes: usize) -> usize {
+    bytes.div_ceil(PAGE).max(1)
+}
+
+/// How the bytes of a body are to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Form {
+    data_type: DataType,
+    charset: Charset,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Charset {
+    Utf8,
+    Ascii,
+    Latin1,
+    /// With the byte order that a mark tells, else this one.
+    Utf16 { big_endian: bool },
+}
+
+const INVALID_JSON: &str = "The request body is not a valid JSON.";
+
+impl Form {
+    /// Reads `Content-Type`. Without one the body is binary.
+    fn of(headers: &HeaderMap) -> Result<Self, RestError> {
+        let mut lines = headers.get_all(CONTENT_TYPE).iter();
+        let line = match (lines.next(), lines.next()) {
+            (None, _) => return Ok(Self { data_type: DataType::Binary, charset: Charset::Utf8 }),
+            (Some(line), None) => line.to_str().ok(),
+            (Some(_), Some(_)) => None,
+        };
+        line.and_then(Self::parse).ok_or_else(|| {
+            RestError::unsupported_media_type(
+                "The content type must be text/plain, application/json or \
+                 application/octet-stream, with a known charset.",
+            )
+        })
+    }
+
+    fn parse(content_type: &str) -> Option<Self> {
+        let mut parts = content_type.split(';').map(str::trim);
+        let data_type = match parts.next()?.to_ascii_lowercase().as_str() {
+            "text/plain" => DataType::Text,
+            "application/json" => DataType::Json,
+            "application/octet-stream" => {
+                return Some(Self { data_type: DataType::Binary, charset: Charset::Utf8 });
+            }
+            _ => return None,
+        };
+        let charset = parts
+            .filter_map(|parameter| parameter.split_once('='))
+            .find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))
+            .map_or(Some(Charset::Utf8), |(_, name)| Charset::from_name(name.trim()))?;
+        Some(Self { data_type, charset })
+    }
+
+    fn message(self, bytes: Vec<u8>) -> Result<Message, RestError> {
+        let Self { data_type, charset } = self;
+        if data_type == DataType::Binary {
+            return Ok(Message { data_type, payload: bytes });
+        }
+        let text = charset.decode(bytes).ok_or_else(|| {
+            RestError::bad_body("The request body is not valid in its charset.")
+        })?;
+        if data_type == DataType::Json {
+            // The bytes go on as they came, so nothing but their shape matters.
+            serde_json::from_str::<IgnoredAny>(&text)
+                .map_err(|_| RestError::bad_body(INVALID_JSON))?;
+        }
+        Ok(Message { data_type, payload: text.into_bytes() })
+    }
+}
+
+impl Charset {
+    fn from_name(name: &str) -> Option<Self> {
+        let name = name.strip_prefix('"').and_then(|name| name.strip_suffix('"')).unwrap_or(name);
+        Some(match name.to_ascii_lowercase().as_str() {
+            "utf-8" | "utf8" => Self::Utf8,
+            "us-ascii" | "ascii" => Self::Ascii,
+            "iso-8859-1" | "latin1" => Self::Latin1,
+            "utf-16" | "utf-16le" => Self::Utf16 { big_endian: false },
+            "utf-16be" => Self::Utf16 { big_endian: true },
+            _ => return None,
+        })
+    }
+
+    fn decode(self, bytes: Vec<u8>) -> Option<String> {
+        match self {
+            Self::Utf8 => String::from_utf8(bytes).ok(),
+            Self::Ascii => bytes.is_ascii().then(|| String::from_utf8(bytes).ok())?,
+            // Its characters are the first 256 of Unicode.
+            Self::Latin1 => Some(bytes.into_iter().map(char::from).collect()),
+            Self::Utf16 { big_endian } => {
+                let (big_endian, bytes) = match bytes.as_slice() {
+                    [0xFE, 0xFF, rest @ ..] => (true, Cow::Borrowed(rest)),
+                    [0xFF, 0xFE, rest @ ..] => (false, Cow::Borrowed(rest)),
+                    _ => (big_endian, Cow::Owned(bytes)),
+                };
+                let (units, rest) = bytes.as_chunks::<2>();
+                let units = units.iter().map(|unit| match big_endian {
+                    true => u16::from_be_bytes(*unit),
+                    false => u16::from_le_bytes(*unit),
+                });
+                let text: Result<String, _> = char::decode_utf16(units).collect();
+                text.ok().filter(|_| rest.is_empty())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(content_type: &str, bytes: &[u8], expect: Result<(DataType, &str), u16>) {
+        let form = Form::parse(content_type).ok_or(415);
+        let message = form
+            .and_then(|form| form.message(bytes.to_vec()).map_err(|error| error.status.as_u16()));
+        let expect = expect
+            .map(|(data_type, text)| Message { data_type, payload: text.as_bytes().to_vec() });
+        assert_eq!(message, expect, "{content_type}");
+    }
+
+    #[test]
+    fn texts_become_utf8_whatever_they_were() {
+        use DataType::{Binary, Json, Text};
+        check("text/plain", "é".as_bytes(), Ok((Text, "é")));
+        check("TEXT/Plain ; Charset=\"UTF-8\"", b"a", Ok((Text, "a")));
+        check("text/plain; charset=iso-8859-1", b"\xE9", Ok((Text, "é")));
+        check("text/plain; charset=us-ascii", b"\xE9", Err(400));
+        check("text/plain; charset=utf-16", b"\xE9\0", Ok((Text, "é")));
+        check("text/plain; charset=utf-16", b"\xFE\xFF\0\xE9", Ok((Text, "é")));
+        check("text/plain; charset=utf-16be", b"\0\xE9", Ok((Text, "é")));
+        check("text/plain; charset=utf-16", b"a\0b", Err(400));
+        check("text/plain; charset=utf-16", b"\0\xD8", Err(400));
+        check("text/plain; charset=klingon", b"a", Err(415));
+        check("text/plain", b"\xFF", Err(400));
+        check("application/octet-stream; charset=klingon", b"a", Ok((Binary, "a")));
+        check("application/json;charset=utf-16le", b"[\0]\0", Ok((Json, "[]")));
+    }
+
+    #[test]
+    fn json_is_one_value_kept_as_it_was_spelled() {
+        let json = |text: &str, valid: bool| {
+            let expect = if valid { Ok((DataType::Json, text)) } else { Err(400) };
+            check("application/json", text.as_bytes(), expect);
+        };
+        json(" {\"a\": 1.0e3, \"a\": [ ] }\n", true);
+        json("\"text\"", true);
+        json(&format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)), true);
+        for wrong in ["", " ", "{", "[1,]", "1 2", "nul", "'a'", "\u{FEFF}1", "[1]//"] {
+            json(wrong, false);
+        }
+    }
+
+    #[test]
+    fn other_types_are_refused() {
+        for content_type in ["text/html", "", "application/x-protobuf", "text/plain-ish", "json"] {
+            check(content_type, b"a", Err(415));
+        }
+    }
+}
