@@ -52,6 +52,8 @@ pub struct Walk {
     pub next: usize,
     /// Where the list ended when the walk began.
     pub end: usize,
+    /// Connections that were visited so far.
+    pub visited: usize,
     /// Connections that the command was applied to so far.
     pub applied: usize,
 }

@@ -121,7 +121,7 @@ impl Publication {
                 let mut envelope = Vec::with_capacity(self.payload.len() + 128);
                 match &self.origin {
                     Origin::Server => {
-                        json::server_message(&mut envelope, self.data_type, &self.payload)
+                        json::server_message(&mut envelope, self.data_type, &self.payload);
                     }
                     Origin::Group { group, from_user } => {
                         json::group_message(

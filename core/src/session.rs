@@ -334,7 +334,7 @@ impl Session {
                     waiting,
                     held: VecDeque::new(),
                     held_bytes: 0,
-                }))
+                }));
             }
         }
     }

@@ -87,6 +87,7 @@ impl<T: Transport> Shard<T> {
                         list,
                         next: 0,
                         end,
+                        visited: 0,
                         applied: 0,
                     },
                 );
@@ -101,6 +102,7 @@ impl<T: Transport> Shard<T> {
                         list,
                         next: 0,
                         end,
+                        visited: 0,
                         applied: 0,
                     },
                 );
@@ -194,6 +196,7 @@ impl<T: Transport> Shard<T> {
                     .and_then(|hub| hub.members(&walk.list)?.at(walk.next));
                 walk.next += 1;
                 if let Some(slot) = member {
+                    walk.visited += 1;
                     walk.applied += self.apply_to_member(slot, &walk.command.action);
                 }
             }
@@ -202,7 +205,15 @@ impl<T: Transport> Shard<T> {
             return self.put_off(index, walk);
         }
         self.unpin(index, &walk.list);
-        self.answer(&walk.command, Answer::Applied(walk.applied));
+        let refused = matches!(walk.command.action, Action::Join { .. })
+            && walk.visited > 0
+            && walk.applied == 0;
+        let answer = if refused {
+            Answer::Refused
+        } else {
+            Answer::Applied(walk.applied)
+        };
+        self.answer(&walk.command, answer);
         self.end_hub_if_over(index);
     }
 
@@ -221,6 +232,7 @@ impl<T: Transport> Shard<T> {
                 list,
                 next: rest.start,
                 end: rest.end,
+                visited: 0,
                 applied: 0,
             },
         );

@@ -101,7 +101,7 @@ impl<T: Transport> Shard<T> {
             .and_then(|session| session.user.clone());
         if connection.encoding == Encoding::Json {
             self.queue_json(slot, |out| {
-                json::connected(out, id.as_str(), user.as_deref(), None)
+                json::connected(out, id.as_str(), user.as_deref(), None);
             });
         }
     }

@@ -34,7 +34,7 @@ impl<T: Transport> Shard<T> {
         envelope.clear();
         encode(&mut envelope);
         self.queue_frames(slot, |out| {
-            ws::encode_message(ws::MessageKind::Text, &envelope, out)
+            ws::encode_message(ws::MessageKind::Text, &envelope, out);
         });
         if envelope.capacity() <= super::SCRATCH_BYTES {
             self.envelope = envelope;

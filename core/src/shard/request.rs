@@ -141,7 +141,7 @@ impl<T: Transport> Shard<T> {
         match &outcome {
             Outcome::Done => self.succeed(slot, request.ack_id),
             Outcome::Failed { name, message } => {
-                self.report_failure(slot, request.ack_id, *name, message)
+                self.report_failure(slot, request.ack_id, *name, message);
             }
             Outcome::Called | Outcome::Wait => {}
         }
@@ -438,7 +438,7 @@ impl<T: Transport> Shard<T> {
                 self.queue_frames(slot, |out| ws::encode_message(kind, &reply.bytes, out));
             }
             Encoding::Json => self.queue_json(slot, |out| {
-                json::server_message(out, reply.data_type, &reply.bytes)
+                json::server_message(out, reply.data_type, &reply.bytes);
             }),
         }
     }

@@ -13,13 +13,21 @@ mod random;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use game::Game;
+use hubwire_core::metrics::ShardNumbers;
 use plan::Plan;
 
 /// Seeds that found a mistake once.
-const REGRESSIONS: &[u64] = &[];
+const REGRESSIONS: &[u64] = &[
+    // A hub that ended under a walk: its groups were counted for ever.
+    13, // A session that waited for memory was forgotten once the memory was there.
+    18, // A second farewell behind the close frame.
+    28, 55,
+];
 
 /// Seeds per test unless the environment says otherwise. Two tests, so that two cores share them.
-const SEEDS: u64 = 1000;
+const SEEDS: u64 = 2000;
+/// So many seeds meet every situation that the games are for.
+const TELLING: u64 = 500;
 
 #[test]
 fn even_seeds_keep_the_promises() {
@@ -50,19 +58,36 @@ fn play_all(parity: u64) {
         }
         return;
     }
-    for seed in 0..from_environment("HUBWIRE_SIM_SEEDS").unwrap_or(SEEDS) {
-        play(seed * 2 + parity);
+    let seeds = from_environment("HUBWIRE_SIM_SEEDS").unwrap_or(SEEDS);
+    let mut sum = ShardNumbers::default();
+    for seed in 0..seeds {
+        sum.add(&play(seed * 2 + parity));
+    }
+    println!("{sum:#?}");
+    if seeds >= TELLING {
+        let gauges = ["connections", "parked_connections", "groups"];
+        for metric in sum.list() {
+            let is_gauge = gauges.contains(&metric.name);
+            assert_eq!(
+                metric.value == 0,
+                is_gauge,
+                "no game met {}: {sum:#?}",
+                metric.name
+            );
+        }
     }
 }
 
-fn play(seed: u64) {
+fn play(seed: u64) -> ShardNumbers {
     let plan = Plan::new(seed);
-    let played = catch_unwind(AssertUnwindSafe(|| Game::new(seed, plan.clone()).play()));
-    if let Err(failure) = played {
-        println!("seed {seed} failed with {plan:#?}");
-        println!(
-            "repeat it with HUBWIRE_SIM_SEED={seed} cargo nextest run -p hubwire-core simulator"
-        );
-        resume_unwind(failure);
+    match catch_unwind(AssertUnwindSafe(|| Game::new(seed, plan.clone()).play())) {
+        Ok(numbers) => numbers,
+        Err(failure) => {
+            println!("seed {seed} failed with {plan:#?}");
+            println!(
+                "repeat it with HUBWIRE_SIM_SEED={seed} cargo nextest run -p hubwire-core simulator"
+            );
+            resume_unwind(failure);
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! Continuation tokens: where the next page of a list begins, sealed against change and against
 //! use for another list.
 
-use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use hubwire_core::id::{ConnectionId, ConnectionIdText};
 use hubwire_proto::token::AccessKey;
+use sha2::{Digest as _, Sha256};
 
 /// Keeps this key apart from everything else that the access key does.
 const CONTEXT: &[u8] = b"hubwire continuation token 1";
@@ -14,21 +15,23 @@ const CONTEXT: &[u8] = b"hubwire continuation token 1";
 const MAX_LEN: usize = 2048;
 
 /// Seals and opens continuation tokens.
-pub(super) struct CursorKey(hmac::Key);
+pub(super) struct CursorKey(Hmac<Sha256>);
 
 impl CursorKey {
     /// The key that follows from an access key.
     pub(super) fn derive(access_key: &AccessKey) -> Self {
-        let parent = hmac::Key::new(hmac::HMAC_SHA256, access_key.expose().as_bytes());
-        let derived = hmac::sign(&parent, CONTEXT);
-        Self(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()))
+        let digest = Sha256::new().chain_update(CONTEXT).chain_update(access_key.expose());
+        // A key shorter than a block is filled up with zeros (RFC 2104 §2).
+        let mut block = [0; 64];
+        block[..32].copy_from_slice(&digest.finalize());
+        Self(Hmac::new(&block.into()))
     }
 
     /// The token of a page that ended with `last`.
     pub(super) fn seal(&self, hub: &str, group: &str, last: ConnectionIdText) -> String {
         let mut token = last.as_str().as_bytes().to_vec();
-        let tag = hmac::sign(&self.0, &sealed(hub, group, &token));
-        token.extend_from_slice(tag.as_ref());
+        let tag = self.over(hub, group, &token).finalize().into_bytes();
+        token.extend_from_slice(&tag);
         URL_SAFE_NO_PAD.encode(token)
     }
 
@@ -39,14 +42,15 @@ impl CursorKey {
         }
         let token = URL_SAFE_NO_PAD.decode(token).ok()?;
         let (last, tag) = token.split_at_checked(ConnectionId::TEXT_LENGTH)?;
-        hmac::verify(&self.0, &sealed(hub, group, last), tag).ok()?;
+        self.over(hub, group, last).verify_slice(tag).ok()?;
         Some(ConnectionId::parse(str::from_utf8(last).ok()?)?.text())
     }
-}
 
-/// A hub has no zero byte and an id has one length, so no two lists have the same bytes.
-fn sealed(hub: &str, group: &str, last: &[u8]) -> Vec<u8> {
-    [hub.as_bytes(), group.as_bytes(), last].join(&0)
+    /// A hub has no zero byte and an id has one length, so no two lists feed the same bytes.
+    fn over(&self, hub: &str, group: &str, last: &[u8]) -> Hmac<Sha256> {
+        let mac = self.0.clone().chain_update(hub).chain_update([0]);
+        mac.chain_update(group).chain_update([0]).chain_update(last)
+    }
 }
 
 #[cfg(test)]

@@ -222,7 +222,7 @@ impl Actor {
                 }
             }
             ("system", None, Some("disconnected")) => {
-                self.goodbye = json::string(text, "message").map(str::to_owned)
+                self.goodbye = json::string(text, "message").map(str::to_owned);
             }
             ("pong", None, None) => self.pings -= 1,
             ("ack", None, None) => self.check_ack(text, model, events, few_groups),
@@ -299,11 +299,11 @@ impl Actor {
         }
         match asked {
             Asked::Join { group, change, .. } => {
-                model.join_ended(self.index, group, change, succeeded)
+                model.join_ended(self.index, group, change, succeeded);
             }
             // A refused leave changed nothing, so the membership stays as uncertain as it became.
             Asked::Leave { group, change, .. } if succeeded => {
-                model.leave_ended(self.index, group, change)
+                model.leave_ended(self.index, group, change);
             }
             Asked::Leave { .. } => {}
             Asked::Publish { index, .. } => {

@@ -98,7 +98,7 @@ impl Front {
                     Ok(Some(index)) => model.publications[index].fate = Fate::Accepted,
                     Ok(None) => {}
                     Err(job) => {
-                        self.waiting[server].push_front(job);
+                        self.waiting[server].push_front(*job);
                         self.blocked = true;
                         return progress;
                     }
@@ -109,7 +109,7 @@ impl Front {
         progress | self.collect(model)
     }
 
-    fn try_call(&mut self, node: &Node, mut job: Job) -> Result<Option<usize>, Job> {
+    fn try_call(&mut self, node: &Node, mut job: Job) -> Result<Option<usize>, Box<Job>> {
         let to = node.route(&job.hub, &job.target);
         let mut opened = None;
         if let Call::Send { .. } = job.call {
@@ -146,7 +146,7 @@ impl Front {
             if let Some(to) = filled {
                 node.asks().cancel(to);
             }
-            return Err(job);
+            return Err(Box::new(job));
         }
         if let Some((number, to)) = opened {
             self.open.insert(number, (to, job.call, job.deadline));

@@ -147,7 +147,7 @@ impl Model {
     }
 
     /// Nothing is under way any more: requests whose end nobody saw are over.
-    pub(crate) fn at_rest(&mut self) {
+    pub(crate) fn at_pause(&mut self) {
         self.stamp();
         for membership in self.memberships.values_mut() {
             membership.joins_pending = 0;
@@ -255,7 +255,7 @@ impl Model {
         );
     }
 
-    /// Checks, at rest, that `actor` got what it must have.
+    /// Checks, at a pause, that `actor` got what it must have.
     pub(crate) fn assert_complete(&self, actor: ActorIndex, whereabouts: Whereabouts) {
         for (index, publication) in self.publications.iter().enumerate() {
             if publication.fate != Fate::Accepted

@@ -13,9 +13,9 @@ pub(crate) struct Plan {
     /// Most connections at a time.
     pub(crate) actors: usize,
     pub(crate) groups: usize,
-    /// Random steps between two rests.
+    /// Random steps between two pauses.
     pub(crate) steps: usize,
-    pub(crate) rests: usize,
+    pub(crate) pauses: usize,
     /// Clients may be closed because they do not read.
     pub(crate) slow: bool,
     /// Clients may be closed because the node is out of queue memory.
@@ -75,7 +75,7 @@ impl Plan {
             actors: random.between(2, 14),
             groups,
             steps: random.between(50, 250),
-            rests: random.between(1, 3),
+            pauses: random.between(1, 3),
             slow,
             short_of_memory,
             few_groups,

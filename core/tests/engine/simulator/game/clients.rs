@@ -1,0 +1,308 @@
+//! What clients do, well behaved and not.
+
+use hubwire_core::session::Protocol;
+use hubwire_proto::simple::SimpleMode;
+use hubwire_proto::ws::Opcode;
+
+use super::super::actor::{Actor, Asked, Sent, Speech};
+use super::super::model::{ActorIndex, Aim, Fate, Sender};
+use super::{Game, HUBS, USERS, group_name};
+use crate::support::client::json;
+use crate::support::world::Joining;
+
+impl Game {
+    pub(super) fn act(&mut self) {
+        let live: Vec<_> = self
+            .actors
+            .iter()
+            .filter(|actor| actor.is_live())
+            .map(|actor| actor.index)
+            .collect();
+        if live.is_empty() || (live.len() < self.plan.actors && self.random.chance(20)) {
+            return self.connect();
+        }
+        let index = self.random.pick(&live);
+        match self.actors[index].speech {
+            Speech::Json => match self.random.below(100) {
+                0..16 => self.join(index),
+                16..22 => self.leave(index),
+                22..62 => self.publish(index),
+                62..78 => self.send_event(index),
+                78..84 => self.ping(index),
+                _ => self.misbehave(index),
+            },
+            Speech::SimpleEvents if self.random.chance(85) => self.send_event(index),
+            Speech::SimpleGroup { .. } if self.random.chance(85) => self.publish(index),
+            _ => self.misbehave(index),
+        }
+    }
+
+    fn connect(&mut self) {
+        let index = self.actors.len();
+        let hub = usize::from(self.random.chance(15));
+        let user = self
+            .random
+            .chance(60)
+            .then(|| self.random.below(USERS.len()));
+        let speech = match self.random.below(100) {
+            0..70 => Speech::Json,
+            70..80 => Speech::SimpleEvents,
+            _ => Speech::SimpleGroup {
+                group: self.random.below(self.plan.groups),
+                no_echo: self.random.chance(50),
+            },
+        };
+        let protocol = match speech {
+            Speech::Json => Protocol::Json,
+            Speech::SimpleEvents => Protocol::Simple(SimpleMode::SendEvent),
+            Speech::SimpleGroup { group, no_echo } => Protocol::Simple(SimpleMode::SendToGroup {
+                group: group_name(group).into(),
+                no_echo,
+            }),
+        };
+        let only = (speech == Speech::Json && self.random.chance(10)).then_some(0);
+        let restricted = ["webpubsub.joinLeaveGroup.g0", "webpubsub.sendToGroup.g0"];
+        for (_, group) in self.swept_joins.iter().filter(|(swept, _)| *swept == hub) {
+            self.model.join_requested(index, *group);
+        }
+        for (_, group) in self.swept_leaves.iter().filter(|(swept, _)| *swept == hub) {
+            self.model.leave_requested(index, *group);
+        }
+        let mut initial = Vec::new();
+        for group in 0..self.plan.groups {
+            if self.random.chance(30) {
+                initial.push((group, self.model.join_requested(index, group)));
+            }
+        }
+        let names: Vec<_> = initial
+            .iter()
+            .map(|(group, _)| group_name(*group))
+            .collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let defaults = Joining::default();
+        let room = if self.plan.large {
+            1 << 20
+        } else {
+            self.random.pick(&[16, 64, 500, 10_000, usize::MAX])
+        };
+        let write_most = if self.plan.large {
+            50_000
+        } else {
+            self.random.pick(&[1, 7, 100, usize::MAX, usize::MAX])
+        };
+        let client = self.world.connect(&Joining {
+            hub: HUBS[hub],
+            user: user.map(|user| USERS[user]),
+            protocol,
+            roles: if only.is_some() {
+                &restricted
+            } else {
+                defaults.roles
+            },
+            groups: &names,
+            room,
+            write_most,
+            ..defaults
+        });
+        let mut actor = Actor::new(index, client, hub, user, speech);
+        actor.only = only;
+        actor.initial = initial;
+        actor.may_end = self.plan.slow || self.plan.short_of_memory || self.swept_close;
+        self.actors.push(actor);
+    }
+
+    /// An ack id for the next request, used before in some cases.
+    fn ack_id(&mut self, index: ActorIndex, percent: usize) -> Option<u64> {
+        let actor = &mut self.actors[index];
+        if !self.random.chance(percent) {
+            return None;
+        }
+        if self.random.chance(5) {
+            return Some(1 + self.random.below(usize::try_from(actor.next_ack).unwrap()) as u64);
+        }
+        actor.next_ack += 1;
+        Some(actor.next_ack - 1)
+    }
+
+    fn send_text(&mut self, index: ActorIndex, text: &str) {
+        let fragmented = self.random.chance(10);
+        let actor = &mut self.actors[index];
+        if fragmented {
+            actor.frame_pings += 1;
+            actor.client.fragments(Opcode::Text, text.as_bytes());
+        } else {
+            actor.client.text(text);
+        }
+    }
+
+    fn expect_ack(&mut self, index: ActorIndex, ack_id: Option<u64>, asked: Asked) {
+        if let Some(ack_id) = ack_id {
+            self.actors[index].pending.push_back((ack_id, asked));
+        }
+    }
+
+    fn join(&mut self, index: ActorIndex) {
+        let group = self.random.below(self.plan.groups);
+        let ack_id = self.ack_id(index, 85);
+        self.send_text(index, &json::join(&group_name(group), ack_id));
+        let change = self.model.join_requested(index, group);
+        let allowed = self.actors[index].may_use(group);
+        self.expect_ack(
+            index,
+            ack_id,
+            Asked::Join {
+                group,
+                change,
+                allowed,
+            },
+        );
+    }
+
+    fn leave(&mut self, index: ActorIndex) {
+        let group = self.random.below(self.plan.groups);
+        let ack_id = self.ack_id(index, 85);
+        self.send_text(index, &json::leave(&group_name(group), ack_id));
+        let change = self.model.leave_requested(index, group);
+        let allowed = self.actors[index].may_use(group);
+        self.expect_ack(
+            index,
+            ack_id,
+            Asked::Leave {
+                group,
+                change,
+                allowed,
+            },
+        );
+    }
+
+    fn publish(&mut self, index: ActorIndex) {
+        let actor = &self.actors[index];
+        let is_json = actor.speech == Speech::Json;
+        let hub = actor.hub;
+        let (group, no_echo) = match actor.speech {
+            Speech::SimpleGroup { group, no_echo } => (group, no_echo),
+            _ => (self.random.below(self.plan.groups), self.random.chance(30)),
+        };
+        let ack_id = if is_json {
+            self.ack_id(index, 70)
+        } else {
+            None
+        };
+        let excluded = if no_echo { vec![index] } else { Vec::new() };
+        let number = self.model.publish(
+            Sender::Client(index),
+            hub,
+            Aim::Group(group),
+            excluded,
+            ack_id.is_some(),
+        );
+        let allowed = self.actors[index].may_use(group);
+        let text = format!("p{number}.{}", self.padding());
+        if is_json {
+            if !allowed && ack_id.is_none() {
+                self.model.publications[number].fate = Fate::Rejected;
+            }
+            self.send_text(
+                index,
+                &json::publish(&group_name(group), &text, no_echo, ack_id),
+            );
+            self.expect_ack(
+                index,
+                ack_id,
+                Asked::Publish {
+                    index: number,
+                    allowed,
+                },
+            );
+        } else {
+            self.send_text(index, &text);
+        }
+    }
+
+    pub(super) fn padding(&mut self) -> String {
+        let length = match self.random.below(100) {
+            0..80 => self.random.below(20),
+            80..98 => self.random.below(200),
+            _ if self.plan.large => self.random.between(60_000, 140_000),
+            _ => 130,
+        };
+        "x".repeat(length)
+    }
+
+    fn send_event(&mut self, index: ActorIndex) {
+        let number = self.events.len();
+        self.events.push(Sent {
+            actor: index,
+            decision: None,
+            replied: false,
+        });
+        let text = format!("e{number}.");
+        if self.actors[index].speech == Speech::Json {
+            let ack_id = self.ack_id(index, 80);
+            self.send_text(index, &json::event(&text, ack_id));
+            self.expect_ack(index, ack_id, Asked::Event { index: number });
+        } else {
+            self.send_text(index, &text);
+        }
+    }
+
+    fn ping(&mut self, index: ActorIndex) {
+        if self.random.chance(50) {
+            self.actors[index].pings += 1;
+            self.send_text(index, json::PING);
+        } else {
+            self.actors[index].frame_pings += 1;
+            self.actors[index].client.frame(Opcode::Ping, b"");
+        }
+    }
+
+    fn misbehave(&mut self, index: ActorIndex) {
+        let actor = &mut self.actors[index];
+        match self.random.below(100) {
+            0..45 => actor.reading = !actor.reading,
+            45..50 => {
+                actor.reading = false;
+            }
+            50..70 => {
+                actor.client.close(1000);
+                actor.silent = true;
+                actor.may_end = true;
+            }
+            70..80 => {
+                actor.vanished = true;
+                actor.may_end = true;
+                match self.random.below(3) {
+                    0 => actor.client.pipe().reset(),
+                    1 => actor.client.pipe().client_finished = true,
+                    // Nobody tells the server.
+                    _ => {}
+                }
+            }
+            80..90 if actor.speech == Speech::Json => {
+                let malformed = [
+                    r#"{"type":"joinGroup"}"#,
+                    "not json",
+                    "",
+                    r#"{"type":"no such"}"#,
+                    "[]",
+                ];
+                actor.client.text(self.random.pick(&malformed));
+                actor.silent = true;
+                actor.may_end = true;
+            }
+            _ => {
+                let broken: [&[u8]; 5] = [
+                    // Unmasked; reserved bits; reserved opcode; 2^62 bytes; not UTF-8.
+                    &[0x81, 0x01, b'x'],
+                    &[0xf1, 0x80, 0, 0, 0, 0],
+                    &[0x83, 0x80, 0, 0, 0, 0],
+                    &[0x81, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4],
+                    &[0x81, 0x82, 0, 0, 0, 0, 0xc3, 0x28],
+                ];
+                actor.client.raw(self.random.pick(&broken));
+                actor.silent = true;
+                actor.may_end = true;
+            }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Pauses: everything under way comes to its end, and then everything must be in order. The last
+//! one is the end.
+
+use std::sync::{Arc, Mutex};
+
+use hubwire_core::ask::Answer;
+use hubwire_core::command::{Action, Command, Question, Target};
+use hubwire_core::metrics::ShardNumbers;
+
+use super::super::model::{Aim, Fate, Sender};
+use super::{Game, HUBS, group_name};
+
+impl Game {
+    /// Lets everything under way come to its end, then checks that it did.
+    pub(super) fn pause(&mut self) {
+        for actor in &mut self.actors {
+            actor.reading = true;
+        }
+        for _ in 0..4 {
+            self.settle();
+            self.world.now = self.world.now.plus(20);
+        }
+        self.settle();
+        self.check_requests();
+        self.check_publications();
+        self.check_lists();
+        self.model.at_pause();
+        self.swept_joins.clear();
+        self.swept_leaves.clear();
+        self.swept_close = false;
+        self.world.now = self.world.now.plus(self.random.below(20_000) as u64);
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        for round in 0.. {
+            assert!(round < 200_000, "the node never comes to rest");
+            let mut progress = false;
+            for index in 0..self.actors.len() {
+                self.actors[index].client.pipe().arrive(usize::MAX);
+                progress |= self.receive(index, usize::MAX);
+            }
+            for shard in 0..self.world.shards() {
+                if self.world.is_runnable(shard) {
+                    self.world.tick(shard, || true);
+                    progress = true;
+                }
+            }
+            if !self.world.calls.borrow().is_empty() {
+                self.answer_some_call();
+                progress = true;
+            }
+            let woken = self.world.front_door.take();
+            progress |= self
+                .front
+                .step(&self.world.node, woken, self.world.now, &mut self.model);
+            if !progress {
+                return;
+            }
+        }
+    }
+
+    fn check_requests(&mut self) {
+        assert!(
+            self.front.is_idle(),
+            "the front door was forgotten: {}",
+            self.front.describe()
+        );
+        let numbers = self.world.node.numbers();
+        assert_eq!(numbers.parked_connections, 0, "sessions still wait");
+        assert!(
+            self.plan.slow || numbers.closed_slow_clients == 0,
+            "nobody was slow"
+        );
+        assert!(
+            self.plan.short_of_memory || numbers.closed_for_memory == 0,
+            "there was memory"
+        );
+        for actor in &mut self.actors {
+            if !actor.is_live() {
+                continue;
+            }
+            assert!(
+                actor.pending.is_empty(),
+                "actor {} waits for acks: {:?}",
+                actor.index,
+                actor.pending
+            );
+            assert_eq!(
+                (actor.pings, actor.frame_pings),
+                (0, 0),
+                "actor {} waits for pongs",
+                actor.index
+            );
+            actor.connected.get_or_insert_with(|| self.model.stamp());
+            for (group, change) in std::mem::take(&mut actor.initial) {
+                self.model
+                    .join_ended(actor.index, group, change, !self.plan.few_groups);
+            }
+        }
+    }
+
+    fn check_publications(&mut self) {
+        for publication in &mut self.model.publications {
+            if publication.fate != Fate::Open {
+                continue;
+            }
+            let Sender::Client(sender) = publication.sender else {
+                panic!("the front door is idle")
+            };
+            let known = self.actors[sender].is_live() && !publication.has_ack;
+            publication.fate = if known { Fate::Accepted } else { Fate::Unknown };
+        }
+        for actor in self.actors.iter().filter(|actor| actor.is_live()) {
+            self.model.assert_complete(actor.index, actor.whereabouts());
+        }
+        // What is complete need not be looked at again.
+        for publication in &mut self.model.publications {
+            if publication.fate == Fate::Accepted {
+                publication.fate = Fate::Unknown;
+            }
+        }
+    }
+
+    fn check_lists(&mut self) {
+        let group = self.random.below(self.plan.groups);
+        for (aim, target) in [
+            (Aim::All, Target::All),
+            (Aim::Group(group), Target::Group(group_name(group).into())),
+        ] {
+            let listed = self.list(&target);
+            for actor in self.actors.iter().filter(|actor| actor.hub == 0) {
+                let id = actor.client.id.text();
+                let (must, may) = match aim {
+                    Aim::Group(group) => {
+                        let must =
+                            actor.is_live() && self.model.is_certain_member(actor.index, group);
+                        (
+                            must,
+                            !actor.ended && self.model.may_be_member(actor.index, group),
+                        )
+                    }
+                    _ => (actor.is_live(), !actor.ended),
+                };
+                let is = listed.iter().any(|listed| listed == id.as_str());
+                assert!(
+                    is || !must,
+                    "actor {} is missing in the list for {target:?}: {actor:?} {}",
+                    actor.index,
+                    self.model.describe(actor.index)
+                );
+                assert!(
+                    may || !is,
+                    "actor {} must not be in the list for {target:?}: {actor:?} {}",
+                    actor.index,
+                    self.model.describe(actor.index)
+                );
+            }
+        }
+    }
+
+    /// Pages through a list as a REST call does.
+    fn list(&mut self, target: &Target) -> Vec<String> {
+        let limit = self.random.between(1, 5);
+        let mut listed: Vec<String> = Vec::new();
+        let mut after = None;
+        loop {
+            let to = self.world.node.route(HUBS[0], target);
+            let completed = Arc::new(Mutex::new(None));
+            if to.is_empty() {
+                return listed;
+            }
+            let result = Arc::clone(&completed);
+            let on_complete =
+                Box::new(move |answers: Vec<Answer>| *result.lock().unwrap() = Some(answers));
+            let reply = self.world.node.asks().open(to.len(), on_complete).unwrap();
+            let action = Action::Ask {
+                question: Question::List { after, limit },
+                reply,
+            };
+            let command = Command {
+                hub: HUBS[0].into(),
+                target: target.clone(),
+                action,
+            };
+            self.world.node.try_send(&command, to).unwrap();
+            self.settle();
+            let answers = completed.lock().unwrap().take().unwrap();
+            let mut page = Vec::new();
+            for answer in answers {
+                let Answer::Page(part) = answer else {
+                    panic!("a page was asked for: {answer:?}")
+                };
+                assert!(part.len() <= limit);
+                assert!(part.is_sorted_by_key(|listed| listed.connection.text()));
+                page.extend(part.into_iter().map(|listed| listed.connection.text()));
+            }
+            page.sort_unstable();
+            page.truncate(limit);
+            assert!(after.is_none_or(|after| page.first().is_none_or(|first| *first > after)));
+            listed.extend(page.iter().map(|id| id.as_str().to_owned()));
+            match page.last() {
+                Some(last) => after = Some(*last),
+                None => return listed,
+            }
+        }
+    }
+
+    pub(super) fn end(mut self) -> ShardNumbers {
+        for actor in &mut self.actors {
+            actor.may_end = true;
+        }
+        let shut_down = self.random.chance(40);
+        if shut_down {
+            self.world.node.shut_down();
+        }
+        for index in 0..self.actors.len() {
+            let way = self.random.below(4);
+            let actor = &mut self.actors[index];
+            if shut_down || !actor.is_live() {
+                continue;
+            }
+            match way {
+                0 => actor.client.close(1000),
+                1 => actor.client.pipe().reset(),
+                2 => actor.client.pipe().client_finished = true,
+                // The server finds out by itself.
+                _ => actor.vanished = true,
+            }
+            actor.silent = true;
+        }
+        self.settle();
+        if shut_down {
+            let late = self.actors.iter().find(|actor| actor.is_live());
+            assert!(
+                late.is_none(),
+                "{:?} was not told of the shutdown",
+                late.map(|actor| actor.index)
+            );
+        }
+        // Four silent intervals and a closing handshake without an answer.
+        for _ in 0..9 {
+            self.world.now = self.world.now.plus(10_000);
+            self.settle();
+        }
+        self.world.assert_empty();
+        self.world.node.numbers()
+    }
+}

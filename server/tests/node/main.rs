@@ -1,0 +1,13 @@
+//! A node from outside: the real binary, with one shard and with four, over real sockets.
+//!
+//! Case numbers are those of the protocol notes' black-box cases.
+
+// A test target is all test, but the lints that spare tests look for the attribute.
+#![cfg(test)]
+
+mod clients;
+mod front;
+mod handshake;
+mod listing;
+mod rest;
+mod support;

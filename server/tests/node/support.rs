@@ -1,0 +1,36 @@
+//! What the tests speak with: the server as a process, HTTP, WebSocket, tokens.
+
+mod http;
+mod process;
+mod socket;
+mod tokens;
+
+use std::time::{Duration, Instant};
+
+pub(crate) use http::{Request, Response};
+pub(crate) use process::{PRIMARY_KEY, SECONDARY_KEY, Server};
+pub(crate) use socket::{Client, Connect};
+pub(crate) use tokens::Token;
+
+/// Longer than anything here takes unless it is broken.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs a test against a node with one shard and one with four.
+pub(crate) fn on_one_and_four_shards(settings: &str, test: impl Fn(&Server)) {
+    for shards in [1, 4] {
+        let server = Server::start(shards, settings);
+        test(&server);
+    }
+}
+
+/// Waits until `condition` gives something.
+pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(start.elapsed() < PATIENCE, "this never came true: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
