@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hubwire_proto::message::DataType;
 
 use crate::id::ConnectionId;
-use crate::inbox::{Inbox, Mail, Permit};
+use crate::inbox::{Inbox, Mail};
 use crate::memory::{Charge, NodeMemory};
 
 /// Where the events of a handler go.
@@ -113,7 +113,7 @@ pub struct UpstreamCall {
 #[derive(Debug)]
 pub struct CallTicket {
     inbox: Arc<Inbox>,
-    permit: Option<Permit>,
+    answered: bool,
     memory: Arc<NodeMemory>,
     connection: ConnectionId,
     call: CallId,
@@ -122,14 +122,13 @@ pub struct CallTicket {
 impl CallTicket {
     pub(crate) fn new(
         inbox: Arc<Inbox>,
-        permit: Permit,
         memory: Arc<NodeMemory>,
         connection: ConnectionId,
         call: CallId,
     ) -> Self {
         Self {
             inbox,
-            permit: Some(permit),
+            answered: false,
             memory,
             connection,
             call,
@@ -142,13 +141,15 @@ impl CallTicket {
         self.connection
     }
 
-    /// Sends the answer to the connection's shard, into room that was reserved for it.
+    /// Sends the answer to the connection's shard. It takes no room in the inbox, so that calls
+    /// that hang keep nobody else out.
     pub fn answer(mut self, outcome: CallOutcome) {
         self.send(outcome);
     }
 
     fn send(&mut self, outcome: CallOutcome) {
-        if let Some(permit) = self.permit.take() {
+        if !self.answered {
+            self.answered = true;
             let bytes = outcome.as_ref().map_or(0, |reply| {
                 reply.as_ref().map_or(0, |reply| reply.bytes.len())
             });
@@ -159,7 +160,7 @@ impl CallTicket {
                 outcome,
                 charge,
             };
-            self.inbox.send(permit, Mail::Answer(Box::new(answer)));
+            self.inbox.send_beside(Mail::Answer(Box::new(answer)));
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::command::Command;
@@ -41,7 +41,7 @@ pub struct WaiterBit(pub u64);
 /// A bounded queue of [`Mail`] with one consumer.
 pub struct Inbox {
     queue: Mutex<VecDeque<Mail>>,
-    room: AtomicIsize,
+    room: AtomicUsize,
     capacity: usize,
     /// Set by the first sender after the consumer last looked; spares a wake for each mail.
     signalled: AtomicBool,
@@ -64,7 +64,7 @@ impl Inbox {
     pub fn new(capacity: usize) -> Self {
         Self {
             queue: Mutex::default(),
-            room: AtomicIsize::new(isize::try_from(capacity).unwrap_or(isize::MAX)),
+            room: AtomicUsize::new(capacity),
             capacity,
             signalled: AtomicBool::new(false),
             waiters: AtomicU64::new(0),
@@ -79,7 +79,7 @@ impl Inbox {
 
     /// Reserves room for one mail.
     pub fn try_reserve(&self) -> Option<Permit> {
-        let take = |room: isize| (room > 0).then(|| room - 1);
+        let take = |room: usize| room.checked_sub(1);
         self.room
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, take)
             .ok()
@@ -118,12 +118,11 @@ impl Inbox {
         self.signal();
     }
 
-    /// Sends one mail beyond the bound. For the few that end the node and must not wait.
-    pub(crate) fn send_unreserved(&self, mail: Mail) {
-        // The consumer will free room for it once it is processed, so take that room now, below
-        // zero if need be.
-        self.room.fetch_sub(1, Ordering::AcqRel);
-        self.send(Permit(()), mail);
+    /// Sends one mail that takes no room, because its kind is bounded elsewhere: a session waits
+    /// for one answer at most, and a node ends once.
+    pub(crate) fn send_beside(&self, mail: Mail) {
+        self.lock().push_back(mail);
+        self.signal();
     }
 
     /// Sends `mails`, each into room that was reserved for it, and wakes the consumer once.
@@ -155,7 +154,7 @@ impl Inbox {
         self.lock().is_empty()
     }
 
-    /// Frees the room of `count` mails that the consumer has dealt with. The caller wakes the
+    /// Frees the room of `count` mails that took room and that the consumer has dealt with. The caller wakes the
     /// waiters that this returns.
     pub fn processed(&self, count: usize) -> ShardsToWake {
         if count == 0 {
@@ -165,11 +164,11 @@ impl Inbox {
         }
     }
 
-    /// Mails waiting or reserved, for the gauge.
+    /// Room that is taken or reserved, for the gauge.
     #[must_use]
     pub fn used(&self) -> usize {
-        let room = self.room.load(Ordering::Relaxed);
-        self.capacity.saturating_add_signed(-room)
+        self.capacity
+            .saturating_sub(self.room.load(Ordering::Relaxed))
     }
 
     /// Wakes the consumer.
@@ -186,7 +185,7 @@ impl Inbox {
     }
 
     fn free(&self, count: usize) -> ShardsToWake {
-        self.room.fetch_add(count.cast_signed(), Ordering::SeqCst);
+        self.room.fetch_add(count, Ordering::SeqCst);
         ShardsToWake(self.waiters.swap(0, Ordering::SeqCst))
     }
 
@@ -203,8 +202,6 @@ pub struct ShardsToWake(pub u64);
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
-
     use super::*;
 
     #[derive(Default)]

@@ -312,10 +312,12 @@ impl<T: Transport> Shard<T> {
         inbox.take(room, &mut mail);
         let mut processed = 0;
         while let Some(next) = mail.pop_front() {
-            processed += 1;
-            self.numbers.commands += 1;
             match next {
-                Mail::Command(command) => self.receive_command(command),
+                Mail::Command(command) => {
+                    processed += 1;
+                    self.numbers.commands += 1;
+                    self.receive_command(command);
+                }
                 Mail::Answer(answer) => self.receive_answer(*answer),
                 Mail::ShutDown => self.shut_down(),
             }

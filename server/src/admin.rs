@@ -26,7 +26,14 @@ const BOUNDS: Bounds = Bounds {
 
 /// Serves connections of `listener` until `ending` turns true.
 pub async fn serve(front: FrontDoor, listener: TcpListener, ending: watch::Receiver<bool>) {
-    listener::serve(Arc::new(Admin { front }), listener, BOUNDS, Arc::default(), ending).await;
+    listener::serve(
+        Arc::new(Admin { front }),
+        listener,
+        BOUNDS,
+        Arc::default(),
+        ending,
+    )
+    .await;
 }
 
 struct Admin {
@@ -38,12 +45,18 @@ impl Service for Admin {
         let reply = match request.uri().path() {
             "/metrics" | "/healthz" if !is_read(request.method()) => {
                 let mut reply = reply::empty(StatusCode::METHOD_NOT_ALLOWED);
-                reply.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+                reply
+                    .headers_mut()
+                    .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
                 reply
             }
             "/metrics" => self.metrics(),
             "/healthz" => self.health(),
-            _ => reply::with_body(StatusCode::NOT_FOUND, reply::TEXT, "There is nothing here.\n"),
+            _ => reply::with_body(
+                StatusCode::NOT_FOUND,
+                reply::TEXT,
+                "There is nothing here.\n",
+            ),
         };
         reply.into()
     }
@@ -53,12 +66,20 @@ impl Admin {
     fn metrics(&self) -> Reply {
         let (node, counters) = (self.front.node(), self.front.counters());
         let page = metrics::render(node, counters, self.front.listener_counters());
-        reply::with_body(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page)
+        reply::with_body(
+            StatusCode::OK,
+            "text/plain; version=0.0.4; charset=utf-8",
+            page,
+        )
     }
 
     fn health(&self) -> Reply {
         if self.front.node().is_draining() {
-            reply::with_body(StatusCode::SERVICE_UNAVAILABLE, reply::TEXT, "shutting down\n")
+            reply::with_body(
+                StatusCode::SERVICE_UNAVAILABLE,
+                reply::TEXT,
+                "shutting down\n",
+            )
         } else {
             reply::with_body(StatusCode::OK, reply::TEXT, "ok\n")
         }

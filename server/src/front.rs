@@ -98,7 +98,9 @@ struct Inner {
 
 impl fmt::Debug for FrontDoor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FrontDoor").field("node", &self.inner.node).finish_non_exhaustive()
+        f.debug_struct("FrontDoor")
+            .field("node", &self.inner.node)
+            .finish_non_exhaustive()
     }
 }
 
@@ -106,13 +108,34 @@ impl FrontDoor {
     /// The front door of `node`, whose shards take connections through `doorways`, in their order.
     #[must_use]
     pub fn new(node: Arc<Node>, doorways: Vec<Arc<Doorway>>, settings: FrontSettings) -> Self {
-        let FrontSettings { endpoints, access_keys, token_skew, bounds, rest } = settings;
+        let FrontSettings {
+            endpoints,
+            access_keys,
+            token_skew,
+            bounds,
+            rest,
+        } = settings;
         let counters = Arc::new(Counters::default());
         let verifier = Arc::new(Verifier::new(access_keys, endpoints, token_skew));
-        let rest = Rest::new(Arc::clone(&node), Arc::clone(&verifier), rest, Arc::clone(&counters));
+        let rest = Rest::new(
+            Arc::clone(&node),
+            Arc::clone(&verifier),
+            rest,
+            Arc::clone(&counters),
+        );
         let listener = Arc::default();
-        let inner = Inner { node, doorways, verifier, bounds, rest, counters, listener };
-        Self { inner: Arc::new(inner) }
+        let inner = Inner {
+            node,
+            doorways,
+            verifier,
+            bounds,
+            rest,
+            counters,
+            listener,
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// Serves connections of `listener` until `ending` turns true, and then those exchanges that
@@ -147,7 +170,9 @@ impl Service for Inner {
             Route::Health if *request.method() == Method::GET => self.health().into(),
             Route::Health if *request.method() == Method::HEAD => self.health().into(),
             Route::Health => rest::method_not_allowed("GET, HEAD").into(),
-            Route::Client { .. } if *request.method() != Method::GET => rest::method_not_allowed("GET").into(),
+            Route::Client { .. } if *request.method() != Method::GET => {
+                rest::method_not_allowed("GET").into()
+            }
             Route::Client { hub } => self.connect(&request, hub, peer),
             Route::Hub { hub, segments } => {
                 self.rest.answer(request, hub, &segments, peer).await.into()

@@ -93,14 +93,37 @@ pub(crate) fn render(node: &Node, counters: &Counters, listener: &ListenerCounte
             MetricKind::Counter => page.counter(metric.name, metric.help, metric.value),
         }
     }
-    page.head("inbox_used", "gauge", "Commands waiting for a shard or reserved.");
+    page.head(
+        "inbox_used",
+        "gauge",
+        "Commands waiting for a shard or reserved.",
+    );
     for shard in node.shards().iter() {
-        page.line("inbox_used", &format!("shard=\"{}\"", shard.0), node.inbox(shard).used() as u64);
+        page.line(
+            "inbox_used",
+            &format!("shard=\"{}\"", shard.0),
+            node.inbox(shard).used() as u64,
+        );
     }
-    page.one("queued_bytes", "gauge", "Bytes queued for all clients.", node.memory().queued());
+    page.one(
+        "queued_bytes",
+        "gauge",
+        "Bytes queued for all clients.",
+        node.memory().queued(),
+    );
     let seats = node.connections() as u64;
-    page.one("seats", "gauge", "Connections that have a place, new ones included.", seats);
-    page.one("open_asks", "gauge", "Questions waiting for shards.", node.asks().len() as u64);
+    page.one(
+        "seats",
+        "gauge",
+        "Connections that have a place, new ones included.",
+        seats,
+    );
+    page.one(
+        "open_asks",
+        "gauge",
+        "Questions waiting for shards.",
+        node.asks().len() as u64,
+    );
     front_door(&mut page, counters, listener);
     process(&mut page);
     page.0
@@ -108,20 +131,57 @@ pub(crate) fn render(node: &Node, counters: &Counters, listener: &ListenerCounte
 
 fn front_door(page: &mut Page, counters: &Counters, listener: &ListenerCounters) {
     let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    page.one("http_connections", "gauge", "HTTP connections now.", get(&listener.open));
-    page.counter("http_accepted", "HTTP connections accepted.", get(&listener.accepted));
+    page.one(
+        "http_connections",
+        "gauge",
+        "HTTP connections now.",
+        get(&listener.open),
+    );
+    page.counter(
+        "http_accepted",
+        "HTTP connections accepted.",
+        get(&listener.accepted),
+    );
     let failures = get(&listener.accept_failures);
-    page.counter("accept_failures", "Failed attempts to accept a connection.", failures);
+    page.counter(
+        "accept_failures",
+        "Failed attempts to accept a connection.",
+        failures,
+    );
     let timeouts = get(&listener.head_timeouts);
-    page.counter("handshake_timeouts", "Connections without a request head in time.", timeouts);
-    page.counter("http_broken", "HTTP connections that broke.", get(&listener.broken));
+    page.counter(
+        "handshake_timeouts",
+        "Connections without a request head in time.",
+        timeouts,
+    );
+    page.counter(
+        "http_broken",
+        "HTTP connections that broke.",
+        get(&listener.broken),
+    );
     let missed = get(&counters.asks_missed);
-    page.counter("asks_missed", "REST requests that shards did not take or answer in time.", missed);
-    page.head("clients_rejected_total", "counter", "Clients that did not get in.");
+    page.counter(
+        "asks_missed",
+        "REST requests that shards did not take or answer in time.",
+        missed,
+    );
+    page.head(
+        "clients_rejected_total",
+        "counter",
+        "Clients that did not get in.",
+    );
     for (name, count) in Rejection::NAMES.iter().zip(&counters.rejections) {
-        page.line("clients_rejected_total", &format!("reason=\"{name}\""), get(count));
+        page.line(
+            "clients_rejected_total",
+            &format!("reason=\"{name}\""),
+            get(count),
+        );
     }
-    page.head("rest_requests_total", "counter", "REST requests by operation and status.");
+    page.head(
+        "rest_requests_total",
+        "counter",
+        "REST requests by operation and status.",
+    );
     for ((operation, status), count) in counters.lock().iter() {
         let labels = format!("operation=\"{operation}\",status=\"{status}\"");
         page.line("rest_requests_total", &labels, *count);
@@ -135,10 +195,20 @@ fn process(page: &mut Page) {
     let resident = pages.and_then(|pages| pages.split(' ').nth(1)?.parse::<u64>().ok());
     if let Some(resident) = resident {
         let bytes = resident * rustix::param::page_size() as u64;
-        page.foreign("process_resident_memory_bytes", "gauge", "Resident memory.", bytes);
+        page.foreign(
+            "process_resident_memory_bytes",
+            "gauge",
+            "Resident memory.",
+            bytes,
+        );
     }
     if let Ok(descriptors) = std::fs::read_dir("/proc/self/fd") {
-        page.foreign("process_open_fds", "gauge", "Open descriptors.", descriptors.count() as u64);
+        page.foreign(
+            "process_open_fds",
+            "gauge",
+            "Open descriptors.",
+            descriptors.count() as u64,
+        );
     }
 }
 
@@ -159,11 +229,17 @@ impl Page {
 
     fn foreign(&mut self, name: &str, kind: &str, help: &str, value: u64) {
         // Writing to a String cannot fail.
-        let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
+        let _ = write!(
+            self.0,
+            "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"
+        );
     }
 
     fn head(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = write!(self.0, "# HELP hubwire_{name} {help}\n# TYPE hubwire_{name} {kind}\n");
+        let _ = write!(
+            self.0,
+            "# HELP hubwire_{name} {help}\n# TYPE hubwire_{name} {kind}\n"
+        );
     }
 
     fn line(&mut self, name: &str, labels: &str, value: u64) {
@@ -194,7 +270,11 @@ mod tests {
             "hubwire_clients_rejected_total{reason=\"internal\"} 1",
             "hubwire_rest_requests_total{operation=\"send_to_all\",status=\"202\"} 2",
         ] {
-            assert_eq!(page.lines().filter(|found| *found == line).count(), 1, "{line}\n{page}");
+            assert_eq!(
+                page.lines().filter(|found| *found == line).count(),
+                1,
+                "{line}\n{page}"
+            );
         }
     }
 }

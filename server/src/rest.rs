@@ -24,7 +24,7 @@ use hubwire_core::publication::{Origin, Publication};
 use hubwire_proto::name::HubName;
 use hubwire_proto::percent;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, HOST, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{HOST, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Request, StatusCode};
 
@@ -40,14 +40,19 @@ use error::{RestError, Severity};
 use operation::{Aim, Operation};
 
 /// The versions of the interface that are served; the last is the latest.
-const VERSIONS: [&str; 5] = ["2021-10-01", "2022-11-01", "2023-07-01", "2024-01-01", "2024-12-01"];
+const VERSIONS: [&str; 5] = [
+    "2021-10-01",
+    "2022-11-01",
+    "2023-07-01",
+    "2024-01-01",
+    "2024-12-01",
+];
 const SUPPORTED_VERSIONS: &str = "2021-10-01, 2022-11-01, 2023-07-01, 2024-01-01, 2024-12-01";
 
 const API_SUPPORTED_VERSIONS: HeaderName = HeaderName::from_static("api-supported-versions");
-const X_MS_ERROR_CODE: HeaderName = HeaderName::from_static("x-ms-error-code");
 
 /// What REST is told at start.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct RestSettings {
     /// Bytes of a request's body; over it 413.
     pub(crate) body_bytes: usize,
@@ -109,9 +114,10 @@ impl Rest {
     ) -> Reply {
         let (parts, mut body) = request.into_parts();
         let (name, result) = match Operation::find(&parts.method, segments) {
-            Ok(operation) => {
-                (operation.name(), self.perform(&parts, &mut body, hub, &operation).await)
-            }
+            Ok(operation) => (
+                operation.name(),
+                self.perform(&parts, &mut body, hub, &operation).await,
+            ),
             Err(error) => ("unknown", Err(error)),
         };
         if let Err(error) = &result {
@@ -132,10 +138,16 @@ impl Rest {
         hub: &str,
         operation: &Operation,
     ) -> Result<Reply, RestError> {
-        self.verifier.rest(&parts.headers, parts.uri.path(), host_of(&parts.headers, &parts.uri))?;
+        self.verifier.rest(
+            &parts.headers,
+            parts.uri.path(),
+            host_of(&parts.headers, &parts.uri),
+        )?;
         let query = Query::parse(parts.uri.query());
         parameters::check_version(&query)?;
-        let hub = percent::decode(hub).ok().and_then(|hub| HubName::new(&hub).ok());
+        let hub = percent::decode(hub)
+            .ok()
+            .and_then(|hub| HubName::new(&hub).ok());
         let hub = hub.ok_or_else(|| RestError::bad_request("Invalid hub name.", "hub"))?;
         operation.check_names()?;
         let call = Call { parts, hub, query };
@@ -171,13 +183,19 @@ impl Rest {
         }
         let message = self.bodies.read(&call.parts.headers, body).await?;
         let origin = match aim {
-            Aim::Group(group) => Origin::Group { group: group.as_str().into(), from_user: None },
+            Aim::Group(group) => Origin::Group {
+                group: group.as_str().into(),
+                from_user: None,
+            },
             Aim::Hub | Aim::User(_) | Aim::Connection(_) => Origin::Server,
         };
         let memory = self.dispatch.memory();
         let publication =
             Publication::new(origin, message.data_type, message.payload.into(), memory);
-        let action = Action::Deliver { publication, excluded };
+        let action = Action::Deliver {
+            publication,
+            excluded,
+        };
         self.dispatch.send(call.hub.key(), aim, action).await?;
         Ok(reply::empty(StatusCode::ACCEPTED))
     }
@@ -188,13 +206,20 @@ impl Rest {
             Aim::Hub | Aim::Group(_) | Aim::User(_) => parameters::excluded(&call.query)?,
         };
         let reason = parameters::reason(&call.query)?;
-        let close = |reply| Action::Close { reason, excluded, reply: Some(reply) };
+        let close = |reply| Action::Close {
+            reason,
+            excluded,
+            reply: Some(reply),
+        };
         self.dispatch.ask(call.hub.key(), aim, close).await?;
         Ok(reply::empty(StatusCode::NO_CONTENT))
     }
 
     async fn exists(&self, call: &Call<'_>, aim: &Aim) -> Result<Reply, RestError> {
-        let ask = |reply| Action::Ask { question: Question::Exists, reply };
+        let ask = |reply| Action::Ask {
+            question: Question::Exists,
+            reply,
+        };
         let answers = self.dispatch.ask(call.hub.key(), aim, ask).await?;
         if answers.contains(&Answer::Exists(true)) {
             Ok(reply::empty(StatusCode::OK))
@@ -204,7 +229,10 @@ impl Rest {
     }
 
     async fn join(&self, call: &Call<'_>, aim: &Aim, group: &str) -> Result<Reply, RestError> {
-        let join = |reply| Action::Join { group: group.into(), reply: Some(reply) };
+        let join = |reply| Action::Join {
+            group: group.into(),
+            reply: Some(reply),
+        };
         let answers = self.dispatch.ask(call.hub.key(), aim, join).await?;
         if applied(&answers) > 0 {
             Ok(reply::empty(StatusCode::OK))
@@ -222,7 +250,10 @@ impl Rest {
         aim: &Aim,
         group: Option<&str>,
     ) -> Result<Reply, RestError> {
-        let leave = |reply| Action::Leave { group: group.map(Into::into), reply: Some(reply) };
+        let leave = |reply| Action::Leave {
+            group: group.map(Into::into),
+            reply: Some(reply),
+        };
         self.dispatch.ask(call.hub.key(), aim, leave).await?;
         Ok(reply::empty(StatusCode::NO_CONTENT))
     }
@@ -257,26 +288,4 @@ fn finish(mut reply: Reply) -> Reply {
     let versions = HeaderValue::from_static(SUPPORTED_VERSIONS);
     reply.headers_mut().insert(API_SUPPORTED_VERSIONS, versions);
     reply
-}
-
-impl RestError {
-    fn into_reply(self) -> Reply {
-        let mut reply = reply::with_body(self.status, reply::JSON, self.body());
-        let headers = reply.headers_mut();
-        headers.insert(X_MS_ERROR_CODE, HeaderValue::from_static(self.code));
-        match self.status {
-            StatusCode::UNAUTHORIZED => {
-                let challenge = self.challenge.unwrap_or(HeaderValue::from_static("Bearer"));
-                headers.insert(WWW_AUTHENTICATE, challenge);
-            }
-            StatusCode::METHOD_NOT_ALLOWED => {
-                headers.insert(ALLOW, HeaderValue::from_static(self.allowed));
-            }
-            StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            _ => {}
-        }
-        reply
-    }
 }

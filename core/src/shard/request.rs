@@ -285,12 +285,7 @@ impl<T: Transport> Shard<T> {
                 message: ack::INTERNAL_SERVER_ERROR,
             };
         };
-        // Room for the answer, so that whoever gives it never waits for this shard.
-        let inbox = self.node.inbox(self.id);
-        let Some(permit) = inbox.reserve_or_wait(self.waiter()) else {
-            return Outcome::Wait;
-        };
-        let (inbox, hub) = (Arc::clone(inbox), Arc::clone(&hub.name));
+        let (inbox, hub) = (Arc::clone(self.node.inbox(self.id)), Arc::clone(&hub.name));
         let Some(connection) = self.connections.get_mut(slot) else {
             return Outcome::Done;
         };
@@ -309,7 +304,6 @@ impl<T: Transport> Shard<T> {
             destination,
             ticket: CallTicket::new(
                 inbox,
-                permit,
                 Arc::clone(self.node.memory()),
                 connection.seat.connection(),
                 call,

@@ -18,9 +18,11 @@ use plan::Plan;
 
 /// Seeds that found a mistake once.
 const REGRESSIONS: &[u64] = &[
-    // A hub that ended under a walk: its groups were counted for ever.
-    13, // A session that waited for memory was forgotten once the memory was there.
-    18, // A second farewell behind the close frame.
+    // A hub that ended under a walk left its groups counted.
+    13, //
+    // A session that waited for memory was forgotten once there was some.
+    18, //
+    // A second farewell followed the close frame.
     28, 55,
 ];
 

@@ -49,7 +49,11 @@ impl Verifier {
     /// Believes tokens signed with one of `access_keys` for one of `endpoints`, or for the host
     /// that the request itself names.
     pub(super) fn new(access_keys: AccessKeys, endpoints: Vec<Endpoint>, skew: Duration) -> Self {
-        Self { access_keys, endpoints, skew }
+        Self {
+            access_keys,
+            endpoints,
+            skew,
+        }
     }
 
     /// The public addresses of the server.
@@ -103,14 +107,18 @@ impl Verifier {
 /// The token in `Authorization`. More than one such header is as good as none.
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut lines = headers.get_all(AUTHORIZATION).iter();
-    let (Some(line), None) = (lines.next(), lines.next()) else { return None };
+    let (Some(line), None) = (lines.next(), lines.next()) else {
+        return None;
+    };
     let (scheme, token) = line.to_str().ok()?.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("Bearer") && !token.is_empty()).then_some(token)
 }
 
 fn now() -> UnixSeconds {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     UnixSeconds(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX))
 }
 

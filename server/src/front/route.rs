@@ -47,7 +47,9 @@ impl<'a> Route<'a> {
     }
 
     fn of_own(path: &'a str) -> Self {
-        let Some(path) = path.strip_prefix('/') else { return Self::Unknown };
+        let Some(path) = path.strip_prefix('/') else {
+            return Self::Unknown;
+        };
         let path = path.strip_suffix('/').unwrap_or(path);
         let all: Vec<&str> = path.split('/').collect();
         match all.as_slice() {
@@ -55,9 +57,10 @@ impl<'a> Route<'a> {
             ["client", "hubs"] => Self::Client { hub: Some("") },
             ["client", "hubs", hub] => Self::Client { hub: Some(hub) },
             ["api", "health"] => Self::Health,
-            ["api", "hubs", hub, segments @ ..] if !segments.is_empty() => {
-                Self::Hub { hub, segments: segments.to_vec() }
-            }
+            ["api", "hubs", hub, segments @ ..] if !segments.is_empty() => Self::Hub {
+                hub,
+                segments: segments.to_vec(),
+            },
             _ => Self::Unknown,
         }
     }
@@ -82,11 +85,22 @@ mod tests {
         check("/client/", &Route::Client { hub: None });
         check("/api/health", &Route::Health);
         check("/api/health/", &Route::Health);
-        let send = |hub| Route::Hub { hub, segments: vec!["groups", "a%2Fb", ":send"] };
+        let send = |hub| Route::Hub {
+            hub,
+            segments: vec!["groups", "a%2Fb", ":send"],
+        };
         check("/api/hubs/chat/groups/a%2Fb/:send", &send("chat"));
         check("/api/hubs/chat/groups/a%2Fb/:send/", &send("chat"));
         check("/base/path/api/hubs//groups/a%2Fb/:send", &send(""));
-        for path in ["", "/", "*", "/api/hubs/chat", "/API/health", "/base/pathapi/health", "//client"] {
+        for path in [
+            "",
+            "/",
+            "*",
+            "/api/hubs/chat",
+            "/API/health",
+            "/base/pathapi/health",
+            "//client",
+        ] {
             check(path, &Route::Unknown);
         }
     }

@@ -43,7 +43,12 @@ struct Refusal {
 
 impl Refusal {
     fn new(status: StatusCode, why: Rejection, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, why, text: text.into(), header: None }
+        Self {
+            status,
+            why,
+            text: text.into(),
+            header: None,
+        }
     }
 
     fn bad_request(why: Rejection, error: &impl ToString) -> Self {
@@ -51,7 +56,10 @@ impl Refusal {
     }
 
     fn with(self, name: HeaderName, value: HeaderValue) -> Self {
-        Self { header: Some((name, value)), ..self }
+        Self {
+            header: Some((name, value)),
+            ..self
+        }
     }
 
     fn into_reply(self) -> Reply {
@@ -65,8 +73,12 @@ impl Refusal {
 
 impl From<Unauthorized> for Refusal {
     fn from(error: Unauthorized) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, Rejection::Token, error.to_string())
-            .with(WWW_AUTHENTICATE, error.challenge())
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            Rejection::Token,
+            error.to_string(),
+        )
+        .with(WWW_AUTHENTICATE, error.challenge())
     }
 }
 
@@ -94,7 +106,11 @@ impl Inner {
         let hub = hub_of(in_path, &query)?;
         if self.node.is_draining() {
             let text = "The server is shutting down.";
-            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Rejection::Draining, text));
+            return Err(Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                Rejection::Draining,
+                text,
+            ));
         }
         let lines = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL);
         let offered = handshake::offered_subprotocols(lines.iter().map(HeaderValue::as_bytes));
@@ -121,10 +137,17 @@ impl Inner {
         };
         let permissions = self.permissions(&claims, &hub);
         let seat = self.take_seat()?;
-        let doorway = self.doorways.get(seat.connection().shard().index()).map(Arc::clone);
+        let doorway = self
+            .doorways
+            .get(seat.connection().shard().index())
+            .map(Arc::clone);
         let Some(doorway) = doorway else {
             let text = "The server has no such shard.";
-            return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, Rejection::Internal, text));
+            return Err(Refusal::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                Rejection::Internal,
+                text,
+            ));
         };
         let hub: Arc<str> = hub.key().into();
         let user = claims.and_then(|claims| claims.subject).map(Arc::from);
@@ -171,7 +194,10 @@ impl Inner {
     }
 
     fn permissions(&self, claims: &Option<Claims>, hub: &HubName) -> Permissions {
-        let roles = claims.iter().flat_map(|claims| &claims.roles).map(String::as_str);
+        let roles = claims
+            .iter()
+            .flat_map(|claims| &claims.roles)
+            .map(String::as_str);
         let (permissions, ignored) = Permissions::from_roles(roles);
         for role in ignored {
             tracing::debug!(%hub, role = role.role, reason = %role.reason, "a role has no effect");
@@ -186,7 +212,11 @@ impl Inner {
             Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, Rejection::Internal, text)
         })?;
         self.node.reserve_seat(random).map_err(|error| {
-            Refusal::new(StatusCode::TOO_MANY_REQUESTS, Rejection::NodeFull, error.to_string())
+            Refusal::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                Rejection::NodeFull,
+                error.to_string(),
+            )
         })
     }
 }
@@ -206,8 +236,10 @@ fn check_upgrade<B>(request: &Request<B>) -> Result<&str, Refusal> {
         let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
         let refusal = Refusal::new(status, Rejection::NotAnUpgrade, error.to_string());
         match status {
-            StatusCode::UPGRADE_REQUIRED => refusal
-                .with(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(handshake::VERSION)),
+            StatusCode::UPGRADE_REQUIRED => refusal.with(
+                SEC_WEBSOCKET_VERSION,
+                HeaderValue::from_static(handshake::VERSION),
+            ),
             _ => refusal,
         }
     })
@@ -224,8 +256,12 @@ fn hub_of(in_path: Option<&str>, query: &Query<'_>) -> Result<HubName, Refusal> 
 
 /// The groups that a token names, each once.
 fn initial_groups(claims: &Option<Claims>, most: usize) -> Result<Vec<Arc<str>>, Refusal> {
-    let Some(claims) = claims else { return Ok(Vec::new()) };
-    claims.check_groups().map_err(|error| Refusal::bad_request(Rejection::Groups, &error))?;
+    let Some(claims) = claims else {
+        return Ok(Vec::new());
+    };
+    claims
+        .check_groups()
+        .map_err(|error| Refusal::bad_request(Rejection::Groups, &error))?;
     let mut seen = HashSet::new();
     let groups: Vec<Arc<str>> = claims
         .groups
@@ -243,11 +279,13 @@ fn initial_groups(claims: &Option<Claims>, most: usize) -> Result<Vec<Arc<str>>,
 /// Checked for every new connection, also for those that turn out not to be simple.
 fn mode_of(query: &Query<'_>) -> Result<SimpleMode, Refusal> {
     let texts = |name| {
-        query.all(name).map_err(|error| Refusal::bad_request(Rejection::Mode, &error))
+        query
+            .all(name)
+            .map_err(|error| Refusal::bad_request(Rejection::Mode, &error))
     };
     let (modes, groups, no_echo) = (texts("webpubsub_mode")?, texts("group")?, texts("noEcho")?);
-    let [modes, groups, no_echo] =
-        [&modes, &groups, &no_echo].map(|texts| texts.iter().map(AsRef::as_ref).collect::<Vec<_>>());
+    let [modes, groups, no_echo] = [&modes, &groups, &no_echo]
+        .map(|texts| texts.iter().map(AsRef::as_ref).collect::<Vec<_>>());
     SimpleMode::from_query(&modes, &groups, &no_echo)
         .map_err(|error| Refusal::bad_request(Rejection::Mode, &error))
 }
@@ -262,5 +300,8 @@ fn switch(accept: &str, subprotocol: Option<&str>, then: Upgrade) -> Answer {
     if let Some(name) = subprotocol {
         headers.insert(SEC_WEBSOCKET_PROTOCOL, reply::header_text(name));
     }
-    Answer { reply, upgrade: Some(then) }
+    Answer {
+        reply,
+        upgrade: Some(then),
+    }
 }

@@ -164,8 +164,14 @@ impl Exchange {
 async fn hand_over(socket: OnUpgrade, then: Upgrade) {
     let Ok(upgraded) = socket.await else { return };
     // Nothing but plain TCP is served, so this is what it is.
-    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
-    let unread = if parts.read_buf.is_empty() { Vec::new() } else { parts.read_buf.to_vec() };
+    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+        return;
+    };
+    let unread = if parts.read_buf.is_empty() {
+        Vec::new()
+    } else {
+        parts.read_buf.to_vec()
+    };
     then(parts.io.into_inner(), unread).await;
 }
 

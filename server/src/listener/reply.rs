@@ -19,7 +19,9 @@ pub(crate) fn empty(status: StatusCode) -> Reply {
     *reply.status_mut() = status;
     // No length belongs to a 1xx or a 204 (RFC 9110 §8.6).
     if !status.is_informational() && status != StatusCode::NO_CONTENT {
-        reply.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        reply
+            .headers_mut()
+            .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     reply
 }
@@ -34,7 +36,9 @@ pub(crate) fn with_body(
     let length = HeaderValue::from(body.len());
     let mut reply = Response::new(Full::new(body));
     *reply.status_mut() = status;
-    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    reply
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     reply.headers_mut().insert(CONTENT_LENGTH, length);
     reply
 }

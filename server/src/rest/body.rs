@@ -43,7 +43,10 @@ pub(super) struct Bodies {
 impl Bodies {
     /// A reader of bodies of at most `limit` bytes.
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, room: Semaphore::new(pages(BYTES_AT_ONCE.max(limit))) }
+        Self {
+            limit,
+            room: Semaphore::new(pages(BYTES_AT_ONCE.max(limit))),
+        }
     }
 
     /// Reads the message that a request carries.
@@ -66,14 +69,24 @@ impl Bodies {
             return Err(RestError::too_large(self.limit));
         }
         // Without a declared length it may become as long as allowed.
-        let most = if hint.exact().is_some() { least } else { self.limit };
+        let most = if hint.exact().is_some() {
+            least
+        } else {
+            self.limit
+        };
         let room = u32::try_from(pages(most)).unwrap_or(u32::MAX);
-        let _room = self.room.acquire_many(room).await.map_err(|_| RestError::body_timeout())?;
+        let _room = self
+            .room
+            .acquire_many(room)
+            .await
+            .map_err(|_| RestError::body_timeout())?;
         let mut bytes = Vec::with_capacity(least);
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| RestError::bad_body("The request body is broken."))?;
             // Trailers mean nothing here.
-            let Ok(data) = frame.into_data() else { continue };
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
             if data.len() > self.limit - bytes.len() {
                 return Err(RestError::too_large(self.limit));
             }
@@ -119,7 +132,9 @@ enum Charset {
     Ascii,
     Latin1,
     /// With the byte order that a mark tells, else this one.
-    Utf16 { big_endian: bool },
+    Utf16 {
+        big_endian: bool,
+    },
 }
 
 const INVALID_JSON: &str = "The request body is not a valid JSON.";
@@ -129,7 +144,12 @@ impl Form {
     fn of(headers: &HeaderMap) -> Result<Self, RestError> {
         let mut lines = headers.get_all(CONTENT_TYPE).iter();
         let line = match (lines.next(), lines.next()) {
-            (None, _) => return Ok(Self { data_type: DataType::Binary, charset: Charset::Utf8 }),
+            (None, _) => {
+                return Ok(Self {
+                    data_type: DataType::Binary,
+                    charset: Charset::Utf8,
+                });
+            }
             (Some(line), None) => line.to_str().ok(),
             (Some(_), Some(_)) => None,
         };
@@ -147,37 +167,51 @@ impl Form {
             "text/plain" => DataType::Text,
             "application/json" => DataType::Json,
             "application/octet-stream" => {
-                return Some(Self { data_type: DataType::Binary, charset: Charset::Utf8 });
+                return Some(Self {
+                    data_type: DataType::Binary,
+                    charset: Charset::Utf8,
+                });
             }
             _ => return None,
         };
         let charset = parts
             .filter_map(|parameter| parameter.split_once('='))
             .find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))
-            .map_or(Some(Charset::Utf8), |(_, name)| Charset::from_name(name.trim()))?;
+            .map_or(Some(Charset::Utf8), |(_, name)| {
+                Charset::from_name(name.trim())
+            })?;
         Some(Self { data_type, charset })
     }
 
     fn message(self, bytes: Vec<u8>) -> Result<Message, RestError> {
         let Self { data_type, charset } = self;
         if data_type == DataType::Binary {
-            return Ok(Message { data_type, payload: bytes });
+            return Ok(Message {
+                data_type,
+                payload: bytes,
+            });
         }
-        let text = charset.decode(bytes).ok_or_else(|| {
-            RestError::bad_body("The request body is not valid in its charset.")
-        })?;
+        let text = charset
+            .decode(bytes)
+            .ok_or_else(|| RestError::bad_body("The request body is not valid in its charset."))?;
         if data_type == DataType::Json {
             // The bytes go on as they came, so nothing but their shape matters.
             serde_json::from_str::<IgnoredAny>(&text)
                 .map_err(|_| RestError::bad_body(INVALID_JSON))?;
         }
-        Ok(Message { data_type, payload: text.into_bytes() })
+        Ok(Message {
+            data_type,
+            payload: text.into_bytes(),
+        })
     }
 }
 
 impl Charset {
     fn from_name(name: &str) -> Option<Self> {
-        let name = name.strip_prefix('"').and_then(|name| name.strip_suffix('"')).unwrap_or(name);
+        let name = name
+            .strip_prefix('"')
+            .and_then(|name| name.strip_suffix('"'))
+            .unwrap_or(name);
         Some(match name.to_ascii_lowercase().as_str() {
             "utf-8" | "utf8" => Self::Utf8,
             "us-ascii" | "ascii" => Self::Ascii,
@@ -218,10 +252,14 @@ mod tests {
 
     fn check(content_type: &str, bytes: &[u8], expect: Result<(DataType, &str), u16>) {
         let form = Form::parse(content_type).ok_or(415);
-        let message = form
-            .and_then(|form| form.message(bytes.to_vec()).map_err(|error| error.status.as_u16()));
-        let expect = expect
-            .map(|(data_type, text)| Message { data_type, payload: text.as_bytes().to_vec() });
+        let message = form.and_then(|form| {
+            form.message(bytes.to_vec())
+                .map_err(|error| error.status.as_u16())
+        });
+        let expect = expect.map(|(data_type, text)| Message {
+            data_type,
+            payload: text.as_bytes().to_vec(),
+        });
         assert_eq!(message, expect, "{content_type}");
     }
 
@@ -233,33 +271,68 @@ mod tests {
         check("text/plain; charset=iso-8859-1", b"\xE9", Ok((Text, "é")));
         check("text/plain; charset=us-ascii", b"\xE9", Err(400));
         check("text/plain; charset=utf-16", b"\xE9\0", Ok((Text, "é")));
-        check("text/plain; charset=utf-16", b"\xFE\xFF\0\xE9", Ok((Text, "é")));
+        check(
+            "text/plain; charset=utf-16",
+            b"\xFE\xFF\0\xE9",
+            Ok((Text, "é")),
+        );
         check("text/plain; charset=utf-16be", b"\0\xE9", Ok((Text, "é")));
         check("text/plain; charset=utf-16", b"a\0b", Err(400));
         check("text/plain; charset=utf-16", b"\0\xD8", Err(400));
         check("text/plain; charset=klingon", b"a", Err(415));
         check("text/plain", b"\xFF", Err(400));
-        check("application/octet-stream; charset=klingon", b"a", Ok((Binary, "a")));
-        check("application/json;charset=utf-16le", b"[\0]\0", Ok((Json, "[]")));
+        check(
+            "application/octet-stream; charset=klingon",
+            b"a",
+            Ok((Binary, "a")),
+        );
+        check(
+            "application/json;charset=utf-16le",
+            b"[\0]\0",
+            Ok((Json, "[]")),
+        );
     }
 
     #[test]
     fn json_is_one_value_kept_as_it_was_spelled() {
         let json = |text: &str, valid: bool| {
-            let expect = if valid { Ok((DataType::Json, text)) } else { Err(400) };
+            let expect = if valid {
+                Ok((DataType::Json, text))
+            } else {
+                Err(400)
+            };
             check("application/json", text.as_bytes(), expect);
         };
         json(" {\"a\": 1.0e3, \"a\": [ ] }\n", true);
         json("\"text\"", true);
-        json(&format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)), true);
-        for wrong in ["", " ", "{", "[1,]", "1 2", "nul", "'a'", "\u{FEFF}1", "[1]//"] {
+        json(
+            &format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)),
+            true,
+        );
+        for wrong in [
+            "",
+            " ",
+            "{",
+            "[1,]",
+            "1 2",
+            "nul",
+            "'a'",
+            "\u{FEFF}1",
+            "[1]//",
+        ] {
             json(wrong, false);
         }
     }
 
     #[test]
     fn other_types_are_refused() {
-        for content_type in ["text/html", "", "application/x-protobuf", "text/plain-ish", "json"] {
+        for content_type in [
+            "text/html",
+            "",
+            "application/x-protobuf",
+            "text/plain-ish",
+            "json",
+        ] {
             check(content_type, b"a", Err(415));
         }
     }

@@ -20,7 +20,9 @@ pub(super) struct CursorKey(Hmac<Sha256>);
 impl CursorKey {
     /// The key that follows from an access key.
     pub(super) fn derive(access_key: &AccessKey) -> Self {
-        let digest = Sha256::new().chain_update(CONTEXT).chain_update(access_key.expose());
+        let digest = Sha256::new()
+            .chain_update(CONTEXT)
+            .chain_update(access_key.expose());
         // A key shorter than a block is filled up with zeros (RFC 2104 §2).
         let mut block = [0; 64];
         block[..32].copy_from_slice(&digest.finalize());

@@ -57,7 +57,12 @@ impl Dispatch {
     pub(super) fn new(node: Arc<Node>, timeout: Duration, counters: Arc<Counters>) -> Self {
         let room = Arc::<Room>::default();
         node.set_front_door_waker(Arc::clone(&room) as Arc<dyn Wake>);
-        Self { node, timeout, room, counters }
+        Self {
+            node,
+            timeout,
+            room,
+            counters,
+        }
     }
 
     /// The account of queued bytes.
@@ -71,7 +76,9 @@ impl Dispatch {
     ///
     /// 503 if one of them had no room in time.
     pub(super) async fn send(&self, hub: &str, aim: &Aim, action: Action) -> Result<(), RestError> {
-        let Some(target) = aim.target() else { return Ok(()) };
+        let Some(target) = aim.target() else {
+            return Ok(());
+        };
         let to = self.node.route(hub, &target);
         let deadline = Instant::now() + self.timeout;
         while !to.is_empty() && self.node.memory().is_exceeded() {
@@ -80,7 +87,16 @@ impl Dispatch {
             }
             tokio::time::sleep(MEMORY_RETRY).await;
         }
-        self.send_by(&Command { hub: hub.into(), target, action }, to, deadline).await
+        self.send_by(
+            &Command {
+                hub: hub.into(),
+                target,
+                action,
+            },
+            to,
+            deadline,
+        )
+        .await
     }
 
     /// Sends a command and gathers the answers of all shards that it concerns; none if it
@@ -96,7 +112,9 @@ impl Dispatch {
         aim: &Aim,
         action: impl FnOnce(ReplyTo) -> Action,
     ) -> Result<Vec<Answer>, RestError> {
-        let Some(target) = aim.target() else { return Ok(Vec::new()) };
+        let Some(target) = aim.target() else {
+            return Ok(Vec::new());
+        };
         let to = self.node.route(hub, &target);
         if to.is_empty() {
             return Ok(Vec::new());
@@ -112,8 +130,15 @@ impl Dispatch {
             .asks()
             .open(to.len(), on_complete)
             .map_err(|_| self.missed(NO_ROOM))?;
-        let _question = OpenQuestion { node: &self.node, reply_to };
-        let command = Command { hub: hub.into(), target, action: action(reply_to) };
+        let _question = OpenQuestion {
+            node: &self.node,
+            reply_to,
+        };
+        let command = Command {
+            hub: hub.into(),
+            target,
+            action: action(reply_to),
+        };
         self.send_by(&command, to, deadline).await?;
         match timeout_at(deadline, answers).await {
             Ok(Ok(answers)) => Ok(answers),

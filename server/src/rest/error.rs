@@ -4,24 +4,26 @@ use std::borrow::Cow;
 use std::fmt;
 
 use hyper::StatusCode;
-use hyper::header::HeaderValue;
+use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
 
 use super::operation::Aim;
 use crate::front::Unauthorized;
+use crate::listener::{Reply, reply};
 
 /// An error response. Nothing in it repeats a token.
 #[derive(Debug)]
 pub(super) struct RestError {
     pub(super) status: StatusCode,
-    pub(super) code: &'static str,
+    code: &'static str,
     message: Cow<'static, str>,
     target: Cow<'static, str>,
-    /// With 401: what `WWW-Authenticate` says.
-    pub(super) challenge: Option<HeaderValue>,
-    /// With 405: what `Allow` says.
-    pub(super) allowed: &'static str,
+    /// One more header that the status calls for. Boxed, since errors are rare and results are
+    /// not.
+    header: Option<Box<(HeaderName, HeaderValue)>>,
 }
+
+const X_MS_ERROR_CODE: HeaderName = HeaderName::from_static("x-ms-error-code");
 
 /// The target of an error that is not about a parameter.
 const REQUEST: &str = "Request";
@@ -33,8 +35,14 @@ impl RestError {
             code,
             message: message.into(),
             target: Cow::Borrowed(REQUEST),
-            challenge: None,
-            allowed: "",
+            header: None,
+        }
+    }
+
+    fn with(self, name: HeaderName, value: HeaderValue) -> Self {
+        Self {
+            header: Some(Box::new((name, value))),
+            ..self
         }
     }
 
@@ -44,7 +52,10 @@ impl RestError {
         target: impl Into<Cow<'static, str>>,
     ) -> Self {
         let target = target.into();
-        Self { target, ..Self::new(StatusCode::BAD_REQUEST, "Error.BadRequest", message) }
+        Self {
+            target,
+            ..Self::new(StatusCode::BAD_REQUEST, "Error.BadRequest", message)
+        }
     }
 
     /// The body is wrong.
@@ -56,34 +67,53 @@ impl RestError {
     /// their own.
     pub(super) fn not_existed(severity: Severity, aim: &Aim) -> Self {
         let (code, target, name) = match (aim, severity) {
-            (Aim::Connection(id), Severity::Info) => ("Info.Connection.NotExisted", "Connection", id.as_str()),
-            (Aim::Connection(id), Severity::Error) => ("Error.Connection.NotExisted", "Connection", id.as_str()),
+            (Aim::Connection(id), Severity::Info) => {
+                ("Info.Connection.NotExisted", "Connection", id.as_str())
+            }
+            (Aim::Connection(id), Severity::Error) => {
+                ("Error.Connection.NotExisted", "Connection", id.as_str())
+            }
             (Aim::User(user), _) => ("Warning.User.NotExisted", "User", user.as_str()),
             (Aim::Group(group), _) => ("Warning.Group.NotExisted", "Group", group.as_str()),
             (Aim::Hub, _) => ("Warning.Hub.NotExisted", "Hub", ""),
         };
         let message = format!("{target} `{name}` is not found.");
         let target = Cow::Borrowed(target);
-        Self { target, ..Self::new(StatusCode::NOT_FOUND, code, message) }
+        Self {
+            target,
+            ..Self::new(StatusCode::NOT_FOUND, code, message)
+        }
     }
 
     /// The path means nothing.
     pub(super) fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "Error.NotFound", "There is nothing at this path.")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "Error.NotFound",
+            "There is nothing at this path.",
+        )
     }
 
     /// The path is known, but only with `allowed` methods.
     pub(super) fn method_not_allowed(allowed: &'static str) -> Self {
         let message = format!("This path allows {allowed} only.");
-        let error =
-            Self::new(StatusCode::METHOD_NOT_ALLOWED, "Error.MethodNotAllowed", message);
-        Self { allowed, ..error }
+        let allowed = HeaderValue::from_static(allowed);
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "Error.MethodNotAllowed",
+            message,
+        )
+        .with(ALLOW, allowed)
     }
 
     /// The body is larger than `limit` bytes.
     pub(super) fn too_large(limit: usize) -> Self {
         let message = format!("The request body is larger than {limit} bytes.");
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "Error.PayloadTooLarge", message)
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "Error.PayloadTooLarge",
+            message,
+        )
     }
 
     /// The body did not come in time.
@@ -94,7 +124,11 @@ impl RestError {
 
     /// The content type is not one of a message.
     pub(super) fn unsupported_media_type(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Error.UnsupportedMediaType", message)
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "Error.UnsupportedMediaType",
+            message,
+        )
     }
 
     /// Not built yet.
@@ -104,11 +138,27 @@ impl RestError {
 
     /// The node cannot do it now; nothing was done, or it is unknown whether it was.
     pub(super) fn unavailable(message: &'static str) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Error.ServiceUnavailable", message)
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Error.ServiceUnavailable",
+            message,
+        )
+        .with(RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
+    /// The response.
+    pub(super) fn into_reply(self) -> Reply {
+        let mut reply = reply::with_body(self.status, reply::JSON, self.body());
+        let headers = reply.headers_mut();
+        headers.insert(X_MS_ERROR_CODE, HeaderValue::from_static(self.code));
+        if let Some((name, value)) = self.header.map(|header| *header) {
+            headers.insert(name, value);
+        }
+        reply
     }
 
     /// The body: compact JSON, in the order of the vendor's service.
-    pub(super) fn body(&self) -> String {
+    fn body(&self) -> String {
         #[derive(Serialize)]
         struct Body<'a> {
             code: &'a str,
@@ -117,8 +167,19 @@ impl RestError {
             details: (),
             innererror: (),
         }
-        let Self { code, message, target, .. } = self;
-        let body = Body { code, message, target, details: (), innererror: () };
+        let Self {
+            code,
+            message,
+            target,
+            ..
+        } = self;
+        let body = Body {
+            code,
+            message,
+            target,
+            details: (),
+            innererror: (),
+        };
         // Strings and nulls always serialize.
         serde_json::to_string(&body).unwrap_or_default()
     }
@@ -135,9 +196,12 @@ pub(super) enum Severity {
 
 impl From<Unauthorized> for RestError {
     fn from(error: Unauthorized) -> Self {
-        let challenge = Some(error.challenge());
-        let text = error.to_string();
-        Self { challenge, ..Self::new(StatusCode::UNAUTHORIZED, "Error.Unauthorized", text) }
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "Error.Unauthorized",
+            error.to_string(),
+        )
+        .with(WWW_AUTHENTICATE, error.challenge())
     }
 }
 

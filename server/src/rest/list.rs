@@ -39,7 +39,10 @@ impl Rest {
     pub(super) async fn list(&self, call: &Call<'_>, group: &str) -> Result<Reply, RestError> {
         let wanted = Wanted::read(self, call, group)?;
         // One more than wanted tells whether there is another page.
-        let question = Question::List { after: wanted.after, limit: wanted.size + 1 };
+        let question = Question::List {
+            after: wanted.after,
+            limit: wanted.size + 1,
+        };
         let ask = |reply| Action::Ask { question, reply };
         let aim = Aim::Group(group.to_owned());
         let answers = self.dispatch.ask(call.hub.key(), &aim, ask).await?;
@@ -71,7 +74,9 @@ impl Rest {
         if top == Some(0) {
             return None;
         }
-        let token = self.cursor_key.seal(call.hub.key(), group, last.connection.text());
+        let token = self
+            .cursor_key
+            .seal(call.hub.key(), group, last.connection.text());
         let address = self.own_address(call)?;
         let version = VERSIONS.last()?;
         let page = wanted.page;
@@ -92,13 +97,23 @@ impl Rest {
         let asked = host.and_then(|host| Endpoint::parse(&format!("http://{host}")).ok());
         let known = endpoints.iter().find(|endpoint| {
             let authority = endpoint.authority();
-            asked.as_ref().is_some_and(|asked| asked.authority().eq_ignore_ascii_case(authority))
+            asked
+                .as_ref()
+                .is_some_and(|asked| asked.authority().eq_ignore_ascii_case(authority))
         });
         let endpoint = known.or(asked.as_ref()).or(endpoints.first())?;
         let below = endpoint.base_path();
-        let is_below = path.strip_prefix(below).is_some_and(|rest| rest.starts_with('/'));
-        let (scheme, authority) =
-            (if endpoint.is_secure() { "https" } else { "http" }, endpoint.authority());
+        let is_below = path
+            .strip_prefix(below)
+            .is_some_and(|rest| rest.starts_with('/'));
+        let (scheme, authority) = (
+            if endpoint.is_secure() {
+                "https"
+            } else {
+                "http"
+            },
+            endpoint.authority(),
+        );
         let base = if is_below { "" } else { below };
         Some(format!("{scheme}://{authority}{base}{path}"))
     }
@@ -115,7 +130,8 @@ struct Wanted {
 
 impl Wanted {
     fn read(rest: &Rest, call: &Call<'_>, group: &str) -> Result<Self, RestError> {
-        let page = parameters::integer(&call.query, "maxpagesize", 1, MAX_PAGE)?.unwrap_or(MAX_PAGE);
+        let page =
+            parameters::integer(&call.query, "maxpagesize", 1, MAX_PAGE)?.unwrap_or(MAX_PAGE);
         let top = parameters::integer(&call.query, "top", 1, MAX_TOP)?;
         let after = match parameters::texts(&call.query, "continuationToken")?.as_slice() {
             [] => None,
@@ -127,13 +143,21 @@ impl Wanted {
             _ => return Err(parameters::invalid("continuationToken")),
         };
         let size = usize::try_from(top.unwrap_or(page).min(page)).unwrap_or(usize::MAX);
-        Ok(Self { page, top, after, size: size.min(rest.list_page) })
+        Ok(Self {
+            page,
+            top,
+            after,
+            size: size.min(rest.list_page),
+        })
     }
 }
 
 impl<'a> Row<'a> {
     fn of(member: &'a Listed) -> Self {
-        Self { connection_id: member.connection.to_string(), user_id: member.user.as_deref() }
+        Self {
+            connection_id: member.connection.to_string(),
+            user_id: member.user.as_deref(),
+        }
     }
 }
 

@@ -66,10 +66,10 @@ pub(super) enum Operation {
 impl Operation {
     /// Finds the operation of a method and the encoded path segments behind the hub.
     pub(super) fn find(method: &Method, segments: &[&str]) -> Result<Self, RestError> {
-        let decoded: Result<Vec<_>, _> = segments.iter().map(|text| percent::decode(text)).collect();
-        let decoded = decoded.map_err(|_| {
-            RestError::bad_request("The path is not valid UTF-8.", "Request")
-        })?;
+        let decoded: Result<Vec<_>, _> =
+            segments.iter().map(|text| percent::decode(text)).collect();
+        let decoded = decoded
+            .map_err(|_| RestError::bad_request("The path is not valid UTF-8.", "Request"))?;
         let segments: Vec<&str> = decoded.iter().map(AsRef::as_ref).collect();
         let group = |name: &str| Aim::Group(name.to_owned());
         let user = |name: &str| Aim::User(name.to_owned());
@@ -94,14 +94,24 @@ impl Operation {
             },
             ["groups", name] => head(method, Self::Exists(group(name))),
             ["users", name] => head(method, Self::Exists(user(name))),
-            ["connections", id, "groups"] => {
-                delete(method, Self::Leave { aim: connection(id), group: None })
-            }
-            ["users", name, "groups"] => {
-                delete(method, Self::Leave { aim: user(name), group: None })
-            }
+            ["connections", id, "groups"] => delete(
+                method,
+                Self::Leave {
+                    aim: connection(id),
+                    group: None,
+                },
+            ),
+            ["users", name, "groups"] => delete(
+                method,
+                Self::Leave {
+                    aim: user(name),
+                    group: None,
+                },
+            ),
             ["groups", name, "connections"] => match *method {
-                Method::GET => Ok(Self::List { group: name.to_owned() }),
+                Method::GET => Ok(Self::List {
+                    group: name.to_owned(),
+                }),
                 _ => Err(RestError::method_not_allowed("GET")),
             },
             ["groups", name, "connections", id] => membership(method, connection(id), name),
@@ -130,10 +140,18 @@ impl Operation {
             Self::Exists(Aim::Group(_)) => "group_exists",
             Self::Exists(Aim::User(_)) => "user_exists",
             Self::Exists(Aim::Hub | Aim::Connection(_)) => "connection_exists",
-            Self::Join { aim: Aim::User(_), .. } => "add_user_to_group",
+            Self::Join {
+                aim: Aim::User(_), ..
+            } => "add_user_to_group",
             Self::Join { .. } => "add_connection_to_group",
-            Self::Leave { aim: Aim::User(_), group: Some(_) } => "remove_user_from_group",
-            Self::Leave { aim: Aim::User(_), group: None } => "remove_user_from_all_groups",
+            Self::Leave {
+                aim: Aim::User(_),
+                group: Some(_),
+            } => "remove_user_from_group",
+            Self::Leave {
+                aim: Aim::User(_),
+                group: None,
+            } => "remove_user_from_all_groups",
             Self::Leave { group: Some(_), .. } => "remove_connection_from_group",
             Self::Leave { group: None, .. } => "remove_connection_from_all_groups",
             Self::List { .. } => "list_connections_in_group",
@@ -145,7 +163,11 @@ impl Operation {
     pub(super) fn check_names(&self) -> Result<(), RestError> {
         match self {
             Self::Send(aim) | Self::Close(aim) | Self::Exists(aim) => aim.check(),
-            Self::Join { aim, group } | Self::Leave { aim, group: Some(group) } => {
+            Self::Join { aim, group }
+            | Self::Leave {
+                aim,
+                group: Some(group),
+            } => {
                 aim.check()?;
                 Aim::Group(group.clone()).check()
             }
@@ -160,7 +182,10 @@ fn membership(method: &Method, aim: Aim, group: &str) -> Result<Operation, RestE
     let group = group.to_owned();
     match *method {
         Method::PUT => Ok(Operation::Join { aim, group }),
-        Method::DELETE => Ok(Operation::Leave { aim, group: Some(group) }),
+        Method::DELETE => Ok(Operation::Leave {
+            aim,
+            group: Some(group),
+        }),
         _ => Err(RestError::method_not_allowed("PUT, DELETE")),
     }
 }
@@ -183,41 +208,51 @@ fn only(
     name: &'static str,
     operation: Operation,
 ) -> Result<Operation, RestError> {
-    if method == wanted { Ok(operation) } else { Err(RestError::method_not_allowed(name)) }
+    if method == wanted {
+        Ok(operation)
+    } else {
+        Err(RestError::method_not_allowed(name))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(method: &str, path: &str, expect: Result<Operation, u16>) {
+    fn check(method: &str, path: &str, expect: &Result<Operation, u16>) {
         let segments: Vec<&str> = path.split('/').collect();
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let found = Operation::find(&method, &segments).map_err(|error| error.status.as_u16());
-        assert_eq!(found, expect, "{method} {path}");
+        assert_eq!(found, *expect, "{method} {path}");
     }
 
     #[test]
     fn segments_are_decoded_once_and_a_colon_may_be_encoded() {
         let to = |group: &str| Ok(Operation::Send(Aim::Group(group.to_owned())));
-        check("POST", "groups/a%2Fb/:send", to("a/b"));
-        check("POST", "groups/a%252Fb/%3Asend", to("a%2Fb"));
-        check("POST", "groups/a+b/%3asend", to("a+b"));
-        check("POST", "groups//:send", to(""));
-        check("POST", "groups/%FF/:send", Err(400));
-        check("POST", "groups/a/b/:send", Err(404));
-        check("POST", ":Send", Err(404));
+        check("POST", "groups/a%2Fb/:send", &to("a/b"));
+        check("POST", "groups/a%252Fb/%3Asend", &to("a%2Fb"));
+        check("POST", "groups/a+b/%3asend", &to("a+b"));
+        check("POST", "groups//:send", &to(""));
+        check("POST", "groups/%FF/:send", &Err(400));
+        check("POST", "groups/a/b/:send", &Err(404));
+        check("POST", ":Send", &Err(404));
     }
 
     #[test]
     fn a_known_path_with_another_method_is_not_allowed() {
         let aim = || Aim::Connection("c".to_owned());
-        check("HEAD", "connections/c", Ok(Operation::Exists(aim())));
-        check("DELETE", "connections/c", Ok(Operation::Close(aim())));
-        check("GET", "connections/c", Err(405));
-        check("GET", ":send", Err(405));
-        check("POST", "groups/g/connections/c", Err(405));
-        check("PATCH", "permissions/p/connections/c", Err(405));
-        check("GET", "groups/g/connections", Ok(Operation::List { group: "g".to_owned() }));
+        check("HEAD", "connections/c", &Ok(Operation::Exists(aim())));
+        check("DELETE", "connections/c", &Ok(Operation::Close(aim())));
+        check("GET", "connections/c", &Err(405));
+        check("GET", ":send", &Err(405));
+        check("POST", "groups/g/connections/c", &Err(405));
+        check("PATCH", "permissions/p/connections/c", &Err(405));
+        check(
+            "GET",
+            "groups/g/connections",
+            &Ok(Operation::List {
+                group: "g".to_owned(),
+            }),
+        );
     }
 }

@@ -36,13 +36,20 @@ pub(super) fn check_time_to_live(query: &Query<'_>) -> Result<(), RestError> {
 /// The connections that are left out. An id that no connection can have leaves out nobody.
 pub(super) fn excluded(query: &Query<'_>) -> Result<Excluded, RestError> {
     let ids = texts(query, "excluded")?;
-    Ok(Excluded::from_ids(ids.iter().filter_map(|id| ConnectionId::parse(id)).collect()))
+    Ok(Excluded::from_ids(
+        ids.iter()
+            .filter_map(|id| ConnectionId::parse(id))
+            .collect(),
+    ))
 }
 
 /// The reason for closing.
 pub(super) fn reason(query: &Query<'_>) -> Result<Option<Arc<str>>, RestError> {
     let reasons = texts(query, "reason")?;
-    Ok(reasons.into_iter().find(|reason| !reason.is_empty()).map(Arc::from))
+    Ok(reasons
+        .into_iter()
+        .find(|reason| !reason.is_empty())
+        .map(Arc::from))
 }
 
 /// A whole number in a range, given at most once.
@@ -54,7 +61,10 @@ pub(super) fn integer(
 ) -> Result<Option<u32>, RestError> {
     let number = match texts(query, name)?.as_slice() {
         [] => return Ok(None),
-        [text] => text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit())),
+        [text] => text
+            .parse()
+            .ok()
+            .filter(|_| text.bytes().all(|byte| byte.is_ascii_digit())),
         _ => None,
     };
     number
@@ -89,7 +99,19 @@ mod tests {
         check("", Ok(None));
         check("n=1", Ok(Some(1)));
         check("n=200", Ok(Some(200)));
-        for wrong in ["n=", "n", "n=0", "n=201", "n=+5", "n=-1", "n=1.0", "n=%201", "n=1&n=1", "n=99999999999", "n=%FF"] {
+        for wrong in [
+            "n=",
+            "n",
+            "n=0",
+            "n=201",
+            "n=+5",
+            "n=-1",
+            "n=1.0",
+            "n=%201",
+            "n=1&n=1",
+            "n=99999999999",
+            "n=%FF",
+        ] {
             check(wrong, Err(()));
         }
     }
@@ -97,7 +119,11 @@ mod tests {
     #[test]
     fn a_version_is_known_or_absent() {
         let check = |query: &str, expect: bool| {
-            assert_eq!(check_version(&Query::parse(Some(query))).is_ok(), expect, "{query}");
+            assert_eq!(
+                check_version(&Query::parse(Some(query))).is_ok(),
+                expect,
+                "{query}"
+            );
         };
         check("", true);
         check("api-version=2021-10-01", true);

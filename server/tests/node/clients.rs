@@ -7,10 +7,19 @@ fn a_json_client_is_told_who_it_is_first() {
     on_one_and_four_shards("", |server| {
         // Case 11, and case 12, where we leave out what is absent.
         let token = Token::client(server, "chat").user("ann").group("room");
-        let mut ann = Connect::to("chat", &token).offering("json.webpubsub.azure.v1").open(server).unwrap();
+        let mut ann = Connect::to("chat", &token)
+            .offering("json.webpubsub.azure.v1")
+            .open(server)
+            .unwrap();
         let first = ann.text();
-        let rest = first.strip_prefix(r#"{"type":"system","event":"connected","userId":"ann","connectionId":""#);
-        assert_eq!(rest.and_then(|rest| rest.strip_suffix("\"}")).map(str::len), Some(32), "{first}");
+        let rest = first.strip_prefix(
+            r#"{"type":"system","event":"connected","userId":"ann","connectionId":""#,
+        );
+        assert_eq!(
+            rest.and_then(|rest| rest.strip_suffix("\"}")).map(str::len),
+            Some(32),
+            "{first}"
+        );
         let (_client, id) = Client::json(server, "chat", None);
         assert_eq!(id.len(), 32);
     });
@@ -25,7 +34,11 @@ fn initial_groups_need_no_role_and_deliver_at_once() {
         eventually("the group exists", || {
             (server.rest("HEAD", "/api/hubs/chat/groups/a%2Fb").status == 200).then_some(())
         });
-        let sent = server.send(Request::new("POST", path).body("text/plain", "hi").authorized(server));
+        let sent = server.send(
+            Request::new("POST", path)
+                .body("text/plain", "hi")
+                .authorized(server),
+        );
         assert_eq!(sent.status, 202);
         assert_eq!(simple.text(), "hi");
     });
@@ -35,7 +48,11 @@ fn initial_groups_need_no_role_and_deliver_at_once() {
 fn a_connection_outlives_its_token() {
     let server = crate::support::Server::start(1, "[limits]\ntoken_skew_seconds = 0\n");
     let token = Token::client(&server, "chat").expires_in(2);
-    let connect = || Connect::to("chat", &token).offering("json.webpubsub.azure.v1").open(&server);
+    let connect = || {
+        Connect::to("chat", &token)
+            .offering("json.webpubsub.azure.v1")
+            .open(&server)
+    };
     // Case 14. On a busy machine the token may be over before its first use.
     let Ok(mut client) = connect() else { return };
     let url = format!("/client/hubs/chat?access_token={}", token.sign());

@@ -18,19 +18,40 @@ fn rest_of(mut stream: TcpStream) -> Vec<u8> {
 #[test]
 fn health_needs_no_token() {
     let server = Server::start(1, "");
-    for (method, path) in [("HEAD", "/api/health"), ("GET", "/api/health"), ("GET", "/api/health/")] {
+    for (method, path) in [
+        ("HEAD", "/api/health"),
+        ("GET", "/api/health"),
+        ("GET", "/api/health/"),
+    ] {
         let response = server.send(Request::new(method, path));
-        assert_eq!((response.status, response.header("content-length")), (200, Some("0")));
+        assert_eq!(
+            (response.status, response.header("content-length")),
+            (200, Some("0"))
+        );
     }
     let response = server.send(Request::new("POST", "/api/health"));
-    assert_eq!((response.status, response.header("allow")), (405, Some("GET, HEAD")));
-    assert_eq!((server.admin("/healthz").status, server.admin("/nothing").status), (200, 404));
+    assert_eq!(
+        (response.status, response.header("allow")),
+        (405, Some("GET, HEAD"))
+    );
+    assert_eq!(
+        (
+            server.admin("/healthz").status,
+            server.admin("/nothing").status
+        ),
+        (200, 404)
+    );
 }
 
 #[test]
 fn unfinished_handshakes_are_closed() {
     let server = Server::start(1, "[limits]\nhandshake_timeout_seconds = 1\n");
-    let halves: [&[u8]; 4] = [b"", b"G", b"GET /client/hubs/chat HTTP/1.1\r\nHost: x\r\n", b"\r\n"];
+    let halves: [&[u8]; 4] = [
+        b"",
+        b"G",
+        b"GET /client/hubs/chat HTTP/1.1\r\nHost: x\r\n",
+        b"\r\n",
+    ];
     let streams = halves.map(|half| {
         let mut stream = server.dial();
         stream.write_all(half).unwrap();
@@ -48,11 +69,16 @@ fn silent_sockets_keep_nobody_out() {
     let silent: Vec<TcpStream> = (0..400).map(|_| server.dial()).collect();
     let (mut client, _) = Client::json(&server, "chat", None);
     client.join("room");
-    assert_eq!(server.rest("HEAD", "/api/hubs/chat/groups/room").status, 200);
+    assert_eq!(
+        server.rest("HEAD", "/api/hubs/chat/groups/room").status,
+        200
+    );
     for stream in silent {
         assert_eq!(rest_of(stream), b"");
     }
-    eventually("all are gone", || (server.metric("hubwire_http_connections") <= 1).then_some(()));
+    eventually("all are gone", || {
+        (server.metric("hubwire_http_connections") <= 1).then_some(())
+    });
     client.join("room2");
 }
 
@@ -64,8 +90,18 @@ fn heads_have_a_bound_and_long_urls_fit_below_it() {
     let path = format!("/client/hubs/chat?access_token={token}&padding={long}");
     assert_eq!(server.send(Request::upgrade(&path)).status, 101);
     let request = Request::upgrade("/client/hubs/chat").bearer(&token);
-    assert_eq!(server.send(request.clone().header("X-Padding", &"x".repeat(32 * 1024))).status, 101);
-    assert_eq!(server.send(request.header("X-Padding", &"x".repeat(64 * 1024))).status, 431);
+    assert_eq!(
+        server
+            .send(request.clone().header("X-Padding", &"x".repeat(32 * 1024)))
+            .status,
+        101
+    );
+    assert_eq!(
+        server
+            .send(request.header("X-Padding", &"x".repeat(64 * 1024)))
+            .status,
+        431
+    );
     // The server goes on.
     assert_eq!(server.send(Request::new("GET", "/api/health")).status, 200);
 }
@@ -83,7 +119,10 @@ fn what_is_not_http_ends_its_own_connection_only() {
         let mut stream = server.dial();
         let _ = stream.write_all(nonsense);
         let answer = rest_of(stream);
-        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"), "{answer:?}");
+        assert!(
+            answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"),
+            "{answer:?}"
+        );
     }
     assert_eq!(server.send(Request::new("GET", "/api/health")).status, 200);
 }
@@ -94,7 +133,9 @@ fn a_connection_serves_several_requests() {
     let mut stream = server.dial();
     let health = Request::new("GET", "/api/health").bytes("x");
     // Two at once, then one more.
-    stream.write_all(&[health.as_slice(), &health].concat()).unwrap();
+    stream
+        .write_all(&[health.as_slice(), &health].concat())
+        .unwrap();
     for _ in 0..2 {
         assert_eq!(Response::read(&mut stream, false).status, 200);
     }
@@ -116,8 +157,12 @@ fn bytes_behind_the_upgrade_request_reach_the_client_session() {
     let frame = [&[0x81, 0x80 | 15, 0, 0, 0, 0], payload.as_slice()].concat();
     let mut stream = server.dial();
     let host = format!("Host: {}", server.authority());
-    let request = String::from_utf8(request).unwrap().replace("Host: localhost", &host);
-    stream.write_all(&[request.as_bytes(), &frame].concat()).unwrap();
+    let request = String::from_utf8(request)
+        .unwrap()
+        .replace("Host: localhost", &host);
+    stream
+        .write_all(&[request.as_bytes(), &frame].concat())
+        .unwrap();
     assert_eq!(Response::read(&mut stream, false).status, 101);
     let mut seen = Vec::new();
     while !seen.ends_with(br#"{"type":"pong"}"#) {
@@ -130,15 +175,24 @@ fn bytes_behind_the_upgrade_request_reach_the_client_session() {
 #[test]
 #[cfg(unix)]
 fn a_server_out_of_descriptors_recovers() {
-    let server = Server::start_with_descriptors(1, "[limits]\nhandshake_timeout_seconds = 300\n", 64);
+    let server =
+        Server::start_with_descriptors(1, "[limits]\nhandshake_timeout_seconds = 300\n", 64);
     let mut hoard: Vec<TcpStream> = Vec::new();
     eventually("no descriptor is left", || {
         hoard.push(server.dial());
-        server.log().contains("no connection can be accepted").then_some(())
+        server
+            .log()
+            .contains("no connection can be accepted")
+            .then_some(())
     });
     drop(hoard);
     let mut stream = server.dial();
-    assert_eq!(Request::new("GET", "/api/health").send(&mut stream, "x").status, 200);
+    assert_eq!(
+        Request::new("GET", "/api/health")
+            .send(&mut stream, "x")
+            .status,
+        200
+    );
     assert!(server.metric("hubwire_accept_failures_total") > 0);
 }
 
@@ -156,7 +210,10 @@ fn a_stopping_server_says_so_to_everybody() {
         assert_eq!(server.send(Request::new("HEAD", "/api/health")).status, 200);
         server.terminate();
         let goodbye = client.message();
-        assert_eq!((&goodbye["type"], &goodbye["event"]), (&"system".into(), &"disconnected".into()));
+        assert_eq!(
+            (&goodbye["type"], &goodbye["event"]),
+            (&"system".into(), &"disconnected".into())
+        );
         assert_eq!(client.closed().0, 1001);
         assert_eq!(server.send(Request::new("HEAD", "/api/health")).status, 503);
         let late = Connect::to("chat", &Token::client(&server, "chat")).open(&server);
@@ -172,19 +229,38 @@ fn no_secret_is_logged_at_any_level() {
     let server = Server::start(1, "");
     let token = Token::client(&server, "chat").user("ann").sign();
     let path = format!("/client/hubs/chat?access_token={token}");
-    for path in [&path, &format!("{path}&webpubsub_mode=bogus"), &format!("{path}&awps_connection_id=a&awps_reconnection_token=r3c0nn3ct")] {
+    for path in [
+        &path,
+        &format!("{path}&webpubsub_mode=bogus"),
+        &format!("{path}&awps_connection_id=a&awps_reconnection_token=r3c0nn3ct"),
+    ] {
         let _ = server.send(Request::upgrade(path));
     }
-    let forged = Token::client(&server, "chat").key("another key, as long as it may be").sign();
-    let _ = server.send(Request::upgrade(&format!("/client/hubs/chat?access_token={forged}")));
+    let forged = Token::client(&server, "chat")
+        .key("another key, as long as it may be")
+        .sign();
+    let _ = server.send(Request::upgrade(&format!(
+        "/client/hubs/chat?access_token={forged}"
+    )));
     let _ = server.send(Request::upgrade("/client/hubs/chat").bearer(&forged));
     let rest = Token::new("http://elsewhere.example/").sign();
-    let _ = server.send(Request::new("POST", "/api/hubs/chat/:send").bearer(&rest).body("text/plain", "x"));
+    let _ = server.send(
+        Request::new("POST", "/api/hubs/chat/:send")
+            .bearer(&rest)
+            .body("text/plain", "x"),
+    );
     let log = eventually("the refusals are logged", || {
         Some(server.log()).filter(|log| log.matches("REST request refused").count() == 1)
     });
     assert!(log.contains("client refused"), "{log}");
-    for secret in [&token, &forged, &rest, PRIMARY_KEY, SECONDARY_KEY, "r3c0nn3ct"] {
+    for secret in [
+        &token,
+        &forged,
+        &rest,
+        PRIMARY_KEY,
+        SECONDARY_KEY,
+        "r3c0nn3ct",
+    ] {
         assert!(!log.contains(secret), "{secret} in {log}");
         // Nor any part that could be used.
         let tail = secret.rsplit('.').next().unwrap();
@@ -196,14 +272,25 @@ fn no_secret_is_logged_at_any_level() {
 fn metrics_count_what_happens() {
     let server = Server::start(4, "");
     let (_client, _) = Client::json(&server, "chat", None);
-    assert_eq!(server.rest("HEAD", "/api/hubs/chat/users/nobody").status, 404);
-    assert_eq!(server.send(Request::upgrade("/client/hubs/chat")).status, 401);
-    eventually("the shards have published", || (server.metric("hubwire_connections") == 1).then_some(()));
+    assert_eq!(
+        server.rest("HEAD", "/api/hubs/chat/users/nobody").status,
+        404
+    );
+    assert_eq!(
+        server.send(Request::upgrade("/client/hubs/chat")).status,
+        401
+    );
+    eventually("the shards have published", || {
+        (server.metric("hubwire_connections") == 1).then_some(())
+    });
     for (name, value) in [
         ("hubwire_seats", 1),
         ("hubwire_connections_opened_total", 1),
         ("hubwire_clients_rejected_total{reason=\"token\"}", 1),
-        ("hubwire_rest_requests_total{operation=\"user_exists\",status=\"404\"}", 1),
+        (
+            "hubwire_rest_requests_total{operation=\"user_exists\",status=\"404\"}",
+            1,
+        ),
         ("hubwire_inbox_used{shard=\"3\"}", 0),
     ] {
         assert_eq!(server.metric(name), value, "{name}");

@@ -8,7 +8,9 @@ const ROOM: &str = "/api/hubs/chat/groups/room/connections";
 
 fn ids(page: &Response) -> Vec<String> {
     let rows = page.json()["value"].as_array().unwrap().clone();
-    rows.iter().map(|row| row["connectionId"].as_str().unwrap().to_owned()).collect()
+    rows.iter()
+        .map(|row| row["connectionId"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// The path and query of the next page.
@@ -17,7 +19,10 @@ fn next(server: &Server, page: &Response) -> Option<String> {
     assert!(body.get("nextLink").is_some(), "it is always there");
     let link = body["nextLink"].as_str()?;
     let path = link.strip_prefix(&format!("http://{}", server.authority()));
-    Some(path.expect("a link has the request's own authority").to_owned())
+    Some(
+        path.expect("a link has the request's own authority")
+            .to_owned(),
+    )
 }
 
 fn members(server: &Server, count: usize) -> (Vec<Client>, Vec<String>) {
@@ -54,8 +59,12 @@ fn pages_follow_one_another_in_the_order_of_ids() {
         }
         let page = server.rest("GET", ROOM);
         assert_eq!(ids(&page), all);
-        let users: Vec<Value> =
-            page.json()["value"].as_array().unwrap().iter().map(|row| row["userId"].clone()).collect();
+        let users: Vec<Value> = page.json()["value"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["userId"].clone())
+            .collect();
         assert_eq!(users.iter().filter(|user| **user == "ann").count(), 6);
         assert_eq!(users.iter().filter(|user| user.is_null()).count(), 5);
     });
@@ -71,7 +80,10 @@ fn top_bounds_all_pages_together() {
         let link = next(server, &first).unwrap();
         assert!(link.ends_with("&top=1"), "{link}");
         let second = server.rest("GET", &link);
-        assert_eq!((ids(&second), next(server, &second)), (all[2..3].to_vec(), None));
+        assert_eq!(
+            (ids(&second), next(server, &second)),
+            (all[2..3].to_vec(), None)
+        );
     });
 }
 
@@ -92,7 +104,10 @@ fn an_empty_group_is_an_empty_list() {
     on_one_and_four_shards("", |server| {
         let page = server.rest("GET", ROOM);
         // Case 82.
-        assert_eq!((page.status, page.text().as_str()), (200, r#"{"value":[],"nextLink":null}"#));
+        assert_eq!(
+            (page.status, page.text().as_str()),
+            (200, r#"{"value":[],"nextLink":null}"#)
+        );
     });
 }
 
@@ -106,19 +121,47 @@ fn parameters_are_checked_and_cursors_belong_to_their_list() {
     let check = |path: &str, status: u16, message: &str| {
         let page = server.rest("GET", path);
         assert_eq!(page.status, status, "{path}");
-        assert_eq!(page.json()["message"].as_str().unwrap_or_default(), message, "{path}");
+        assert_eq!(
+            page.json()["message"].as_str().unwrap_or_default(),
+            message,
+            "{path}"
+        );
     };
     check(&format!("{ROOM}?continuationToken={token}"), 200, "");
-    check(&format!("/api/hubs/CHAT/groups/room/connections?continuationToken={token}"), 200, "");
+    check(
+        &format!("/api/hubs/CHAT/groups/room/connections?continuationToken={token}"),
+        200,
+        "",
+    );
     // Case 81.
     let invalid = "Invalid continuationToken.";
-    check(&format!("/api/hubs/chat/groups/other/connections?continuationToken={token}"), 400, invalid);
-    check(&format!("/api/hubs/other/groups/room/connections?continuationToken={token}"), 400, invalid);
-    check(&format!("{ROOM}?continuationToken={token}&continuationToken={token}"), 400, invalid);
+    check(
+        &format!("/api/hubs/chat/groups/other/connections?continuationToken={token}"),
+        400,
+        invalid,
+    );
+    check(
+        &format!("/api/hubs/other/groups/room/connections?continuationToken={token}"),
+        400,
+        invalid,
+    );
+    check(
+        &format!("{ROOM}?continuationToken={token}&continuationToken={token}"),
+        400,
+        invalid,
+    );
     check(&format!("{ROOM}?continuationToken="), 400, invalid);
-    check(&format!("{ROOM}?continuationToken={}", "A".repeat(2049)), 400, invalid);
+    check(
+        &format!("{ROOM}?continuationToken={}", "A".repeat(2049)),
+        400,
+        invalid,
+    );
     for wrong in ["0", "201", "-1", "x", "", "1&maxpagesize=1"] {
-        check(&format!("{ROOM}?maxpagesize={wrong}"), 400, "Invalid maxpagesize.");
+        check(
+            &format!("{ROOM}?maxpagesize={wrong}"),
+            400,
+            "Invalid maxpagesize.",
+        );
     }
     for wrong in ["0", "2147483648", ""] {
         check(&format!("{ROOM}?top={wrong}"), 400, "Invalid top.");

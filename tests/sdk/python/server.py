@@ -47,6 +47,8 @@ class Server:
         self._process = subprocess.Popen(
             [os.environ["HUBWIRE_BIN"], "serve", "--config", file],
             cwd=self._folder.name,
+            # What begins like this, the server would read as its configuration.
+            env={k: v for k, v in os.environ.items() if not k.startswith("HUBWIRE_")},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

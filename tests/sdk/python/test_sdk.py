@@ -126,7 +126,7 @@ def test_service_knows_and_moves_connections(service, client_for):
         assert not service.group_exists("g")
         service.add_connection_to_group("g", ann.connection_id)
         assert service.group_exists("g")
-        listed = [member["connectionId"] for member in service.list_connections(group="g")]
+        listed = [member.connection_id for member in service.list_connections(group="g")]
         assert listed == [ann.connection_id]
         service.remove_connection_from_group("g", ann.connection_id)
         assert not service.group_exists("g")

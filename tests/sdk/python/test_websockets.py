@@ -1,6 +1,7 @@
 """The `websockets` package: simple clients, and the json subprotocol spoken by hand."""
 
 import json
+from contextlib import contextmanager
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -11,12 +12,14 @@ EVERY_ROLE = ["webpubsub.joinLeaveGroup", "webpubsub.sendToGroup"]
 SECONDS = 10
 
 
+@contextmanager
 def connect_json(server, hub, **claims):
-    socket = connect(server.client_url(hub, **claims), subprotocols=[JSON_PROTOCOL])
-    assert socket.subprotocol == JSON_PROTOCOL
-    connected = json.loads(socket.recv(SECONDS))
-    assert (connected["type"], connected["event"]) == ("system", "connected")
-    return socket, connected
+    url = server.client_url(hub, **claims)
+    with connect(url, subprotocols=[JSON_PROTOCOL]) as socket:
+        assert socket.subprotocol == JSON_PROTOCOL
+        connected = json.loads(socket.recv(SECONDS))
+        assert (connected["type"], connected["event"]) == ("system", "connected")
+        yield socket, connected
 
 
 def exchange(socket, request, *answers):
@@ -48,38 +51,37 @@ def test_ping_is_answered(server):
 
 def test_group_messages_reach_both_kinds_of_client(server):
     hub = server.new_hub()
-    simple = connect(server.client_url(hub, groups=["g"]))
-    member, connected = connect_json(server, hub, user="mia", roles=EVERY_ROLE)
-    assert connected["userId"] == "mia"
-    exchange(
-        member,
-        {"type": "joinGroup", "group": "g", "ackId": 1},
-        {"type": "ack", "ackId": 1, "success": True},
-    )
-    common = {"type": "message", "from": "group", "group": "g", "fromUserId": "mia"}
-    for data_type, data, raw in [
-        ("text", "hi", "hi"),
-        ("json", [1, {"a": None}], '[1,{"a":null}]'),
-        ("binary", "AQI=", b"\x01\x02"),
-    ]:
-        request = {"type": "sendToGroup", "group": "g", "dataType": data_type, "data": data}
-        member.send(json.dumps(request, separators=(",", ":")))
-        answer = json.loads(member.recv(SECONDS))
-        assert answer == {**common, "dataType": data_type, "data": data}
-        assert simple.recv(SECONDS) == raw
-    simple.close()
-    member.close()
+    with (
+        connect(server.client_url(hub, groups=["g"])) as simple,
+        connect_json(server, hub, user="mia", roles=EVERY_ROLE) as (member, connected),
+    ):
+        assert connected["userId"] == "mia"
+        exchange(
+            member,
+            {"type": "joinGroup", "group": "g", "ackId": 1},
+            {"type": "ack", "ackId": 1, "success": True},
+        )
+        common = {"type": "message", "from": "group", "group": "g", "fromUserId": "mia"}
+        for data_type, data, raw in [
+            ("text", "hi", "hi"),
+            ("json", [1, {"a": None}], '[1,{"a":null}]'),
+            ("binary", "AQI=", b"\x01\x02"),
+        ]:
+            request = {"type": "sendToGroup", "group": "g", "dataType": data_type, "data": data}
+            member.send(json.dumps(request, separators=(",", ":")))
+            answer = json.loads(member.recv(SECONDS))
+            assert answer == {**common, "dataType": data_type, "data": data}
+            assert simple.recv(SECONDS) == raw
 
 
 def test_event_is_answered_before_its_ack(server):
-    socket, _ = connect_json(server, server.new_hub())
-    exchange(
-        socket,
-        {"type": "event", "event": "greet", "dataType": "json", "data": {"a": 1}, "ackId": 5},
-        {"type": "message", "from": "server", "dataType": "json", "data": {"a": 1}},
-        {"type": "ack", "ackId": 5, "success": True},
-    )
-    socket.close()
+    with connect_json(server, server.new_hub()) as (socket, _):
+        exchange(
+            socket,
+            {"type": "event", "event": "greet", "dataType": "json", "data": {"a": 1}, "ackId": 5},
+            {"type": "message", "from": "server", "dataType": "json", "data": {"a": 1}},
+            {"type": "ack", "ackId": 5, "success": True},
+        )
 
 
 @pytest.mark.parametrize(
@@ -87,18 +89,19 @@ def test_event_is_answered_before_its_ack(server):
     ["[]", "{}", '{"type":"shout"}', '{"type":"ping"', '{"type":"joinGroup","group":1}'],
 )
 def test_malformed_message_ends_the_connection(server, message):
-    socket, _ = connect_json(server, server.new_hub())
-    socket.send(message)
-    farewell = json.loads(socket.recv(SECONDS))
-    assert (farewell["type"], farewell["event"]) == ("system", "disconnected")
-    with pytest.raises(ConnectionClosed) as closed:
-        socket.recv(SECONDS)
-    assert closed.value.rcvd.code == 1007
+    with connect_json(server, server.new_hub()) as (socket, _):
+        socket.send(message)
+        farewell = json.loads(socket.recv(SECONDS))
+        assert (farewell["type"], farewell["event"]) == ("system", "disconnected")
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(SECONDS)
+        assert closed.value.rcvd.code == 1007
 
 
 def test_no_token_no_entry(server):
-    with pytest.raises(InvalidStatus) as refused:
-        connect(f"ws://127.0.0.1:{server.port}/client/hubs/{server.new_hub()}")
+    url = f"ws://127.0.0.1:{server.port}/client/hubs/{server.new_hub()}"
+    with pytest.raises(InvalidStatus) as refused, connect(url):
+        pass
     assert refused.value.response.status_code == 401
 
 

@@ -58,7 +58,11 @@ impl Request {
 
     pub(crate) fn body(mut self, content_type: &str, body: impl AsRef<[u8]>) -> Self {
         self.body = Some(body.as_ref().to_vec());
-        if content_type.is_empty() { self } else { self.header("Content-Type", content_type) }
+        if content_type.is_empty() {
+            self
+        } else {
+            self.header("Content-Type", content_type)
+        }
     }
 
     /// Sends the body in chunks, without saying how long it is.
@@ -134,9 +138,15 @@ impl Response {
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
         let status = status_line.split(' ').nth(1).unwrap().parse().unwrap();
-        let mut response = Self { status, headers, body: Vec::new() };
+        let mut response = Self {
+            status,
+            headers,
+            body: Vec::new(),
+        };
         if !to_head && status != 101 && status != 204 {
-            let length = response.header("content-length").expect("every response has a length");
+            let length = response
+                .header("content-length")
+                .expect("every response has a length");
             response.body = vec![0; length.parse().unwrap()];
             stream.read_exact(&mut response.body).unwrap();
         }
@@ -144,7 +154,10 @@ impl Response {
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(other, _)| other == name)
+            .map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn text(&self) -> String {

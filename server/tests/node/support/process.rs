@@ -30,7 +30,10 @@ impl Server {
     pub(crate) fn start_with_descriptors(shards: usize, settings: &str, descriptors: u32) -> Self {
         Self::start_with(shards, settings, |binary| {
             let mut shell = Command::new("sh");
-            shell.arg("-c").arg(format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")).arg(binary);
+            shell
+                .arg("-c")
+                .arg(format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""))
+                .arg(binary);
             shell
         })
     }
@@ -62,12 +65,23 @@ impl Server {
             rest.split_once(after)?.0.parse().ok()
         };
         let address = eventually("the server serves", || {
-            assert!(child.try_wait().unwrap().is_none(), "{}", log.lock().unwrap());
+            assert!(
+                child.try_wait().unwrap().is_none(),
+                "{}",
+                log.lock().unwrap()
+            );
             find(&log, "serving address=", ' ')
         });
-        let admin =
-            eventually("the screen", || find(&screen, "Metrics            http://", '/'));
-        Self { child: Mutex::new(child), address, admin, log, _directory: directory }
+        let admin = eventually("the screen", || {
+            find(&screen, "Metrics            http://", '/')
+        });
+        Self {
+            child: Mutex::new(child),
+            address,
+            admin,
+            log,
+            _directory: directory,
+        }
     }
 
     /// What the server has logged.
@@ -108,7 +122,9 @@ impl Server {
     /// One number from the metrics.
     pub(crate) fn metric(&self, name: &str) -> u64 {
         let page = self.admin("/metrics").text();
-        let found = page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        let found = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
         found.unwrap_or_else(|| panic!("no {name} in {page}"))
     }
 
@@ -120,7 +136,9 @@ impl Server {
 
     /// How the process ended.
     pub(crate) fn exited(&self) -> ExitStatus {
-        eventually("the server exits", || self.child.lock().unwrap().try_wait().unwrap())
+        eventually("the server exits", || {
+            self.child.lock().unwrap().try_wait().unwrap()
+        })
     }
 }
 

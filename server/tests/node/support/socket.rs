@@ -34,7 +34,10 @@ impl Connect {
 
     /// To a path.
     pub(crate) fn at(path: &str) -> Self {
-        Self { path: path.to_owned(), subprotocols: None }
+        Self {
+            path: path.to_owned(),
+            subprotocols: None,
+        }
     }
 
     /// Offers subprotocols.
@@ -49,14 +52,20 @@ impl Connect {
         let mut request = url.into_client_request().unwrap();
         if let Some(offer) = &self.subprotocols {
             let offer = HeaderValue::from_str(offer).unwrap();
-            request.headers_mut().insert("Sec-WebSocket-Protocol", offer);
+            request
+                .headers_mut()
+                .insert("Sec-WebSocket-Protocol", offer);
         }
         match tungstenite::client(request, server.dial()) {
             Ok((socket, response)) => {
                 assert!(response.headers().get("Sec-WebSocket-Extensions").is_none());
                 let chosen = response.headers().get("Sec-WebSocket-Protocol");
                 let subprotocol = chosen.map(|name| name.to_str().unwrap().to_owned());
-                Ok(Client { socket, subprotocol, acks: 0 })
+                Ok(Client {
+                    socket,
+                    subprotocol,
+                    acks: 0,
+                })
             }
             Err(HandshakeError::Failure(tungstenite::Error::Http(response))) => {
                 Err(response.status().as_u16())
@@ -73,21 +82,34 @@ impl Client {
             .role("webpubsub.joinLeaveGroup")
             .role("webpubsub.sendToGroup");
         let token = user.map_or(token.clone(), |user| token.user(user));
-        let mut client = Connect::to(hub, &token).offering(JSON).open(server).unwrap();
-        let id = client.connected()["connectionId"].as_str().unwrap().to_owned();
+        let mut client = Connect::to(hub, &token)
+            .offering(JSON)
+            .open(server)
+            .unwrap();
+        let id = client.connected()["connectionId"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         (client, id)
     }
 
     /// A simple client in the groups of its token.
     pub(crate) fn simple(server: &Server, hub: &str, groups: &[&str]) -> Self {
-        let token = groups.iter().fold(Token::client(server, hub), |token, group| token.group(group));
+        let token = groups
+            .iter()
+            .fold(Token::client(server, hub), |token, group| {
+                token.group(group)
+            });
         Connect::to(hub, &token).open(server).unwrap()
     }
 
     /// The first message, which says who the client is.
     pub(crate) fn connected(&mut self) -> Value {
         let message = self.message();
-        assert_eq!((&message["type"], &message["event"]), (&json!("system"), &json!("connected")));
+        assert_eq!(
+            (&message["type"], &message["event"]),
+            (&json!("system"), &json!("connected"))
+        );
         message
     }
 
@@ -132,13 +154,11 @@ impl Client {
         let request = json!({ "type": "joinGroup", "group": group, "ackId": self.acks });
         self.send(&request.to_string());
         let ack = self.message();
-        assert_eq!((&ack["type"], &ack["success"]), (&json!("ack"), &json!(true)), "{ack}");
-    }
-
-    /// Checks that everything sent so far has arrived and nothing else.
-    pub(crate) fn expect_silence(&mut self) {
-        self.send(r#"{"type":"ping"}"#);
-        assert_eq!(self.text(), r#"{"type":"pong"}"#);
+        assert_eq!(
+            (&ack["type"], &ack["success"]),
+            (&json!("ack"), &json!(true)),
+            "{ack}"
+        );
     }
 
     fn next(&mut self) -> Message {

@@ -62,7 +62,10 @@ impl Token {
     }
 
     pub(crate) fn sign(&self) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_secs();
         let now = i64::try_from(now).unwrap();
         let token = NewToken {
             audience: &self.audience,

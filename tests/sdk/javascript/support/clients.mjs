@@ -92,6 +92,9 @@ export async function startClient(url, options = {}) {
     protocol: WebPubSubJsonProtocol(),
     autoReconnect: false,
     messageRetryOptions: { maxRetries: 0 },
+    // The SDK's timers outlive `stop`; short ones let the test process end.
+    keepAliveIntervalInMs: 500,
+    keepAliveTimeoutInMs: 9000,
     ...options,
   });
   const arrivals = {

@@ -54,6 +54,7 @@ export class Server {
     await writeFile(file, this.configuration);
     this.#process = spawn(binary, ["serve", "--config", file], {
       cwd: this.#folder,
+      env: environment(),
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.port = await this.#waitForPort();
@@ -136,4 +137,10 @@ export class Server {
       child.once("exit", (code, signal) => fail(`it ended with ${code ?? signal}`));
     });
   }
+}
+
+/** Ours, less what the server would read as its configuration. */
+function environment() {
+  const others = Object.entries(process.env).filter(([name]) => !name.startsWith("HUBWIRE_"));
+  return Object.fromEntries(others);
 }
