@@ -108,19 +108,19 @@ pub enum Excluded {
     Nobody,
     /// One connection: the sender of a message with `noEcho`.
     One(ConnectionId),
-    /// The connections that a REST call names.
+    /// The connections that a REST call names, ascending; see [`Excluded::from_ids`].
     Many(Arc<[ConnectionId]>),
 }
 
 impl Excluded {
     /// Leaves out `connections`.
     #[must_use]
-    pub fn from_ids(connections: Vec<ConnectionId>) -> Self {
+    pub fn from_ids(mut connections: Vec<ConnectionId>) -> Self {
         if connections.is_empty() {
-            Self::Nobody
-        } else {
-            Self::Many(connections.into())
+            return Self::Nobody;
         }
+        connections.sort_unstable();
+        Self::Many(connections.into())
     }
 
     /// Whether `connection` is left out.
@@ -129,7 +129,7 @@ impl Excluded {
         match self {
             Self::Nobody => false,
             Self::One(one) => one == connection,
-            Self::Many(many) => many.contains(connection),
+            Self::Many(many) => many.binary_search(connection).is_ok(),
         }
     }
 }

@@ -124,7 +124,7 @@ impl Slot {
 /// The id of a connection: 16 random bytes, then node, shard, a zero byte and slot.
 ///
 /// On the wire it is 32 characters of URL-safe base64 (protocol notes: connection ids).
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId([u8; Self::BYTES]);
 
 impl ConnectionId {

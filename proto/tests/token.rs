@@ -44,7 +44,7 @@ fn forge_with(sign: Sign, header: &str, payload: &str) -> String {
 type Sign = fn(&[u8]) -> Vec<u8>;
 
 fn mac<M: Mac + KeyInit>(message: &[u8]) -> Vec<u8> {
-    let mac = <M as KeyInit>::new_from_slice(KEY.as_bytes()).unwrap();
+    let mac = <M as KeyInit>::new_from_slice(KEY.as_bytes()).expect("a key of any length");
     mac.chain_update(message).finalize().into_bytes().to_vec()
 }
 

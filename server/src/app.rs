@@ -10,6 +10,7 @@ use hubwire_core::id::NodeId;
 use hubwire_core::node::Node;
 use hubwire_core::settings::{HubSettings, HubTable, Limits};
 use hubwire_proto::token::UnixSeconds;
+use socket2::{Domain, Socket, Type};
 use tokio::sync::watch;
 
 use crate::config::{Config, HubConfig, UrlTemplate};
@@ -21,6 +22,10 @@ use crate::{admin, descriptors, signals};
 /// Threads of the front door. It is idle but for new connections and REST.
 const FRONT_DOOR_THREADS: usize = 2;
 
+/// Connections that the system completes before they are accepted: as many as it allows, so that
+/// a whole fleet can come back at once.
+const BACKLOG: i32 = 4096;
+
 /// How often the end of the last connection is looked for while shutting down.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
 
@@ -29,27 +34,35 @@ const DRAIN_POLL: Duration = Duration::from_millis(5);
 /// # Errors
 ///
 /// If the node cannot start: an address is taken, or the system refuses a thread.
-pub fn run(config: Config) -> anyhow::Result<()> {
+pub fn run(config: &Config) -> anyhow::Result<()> {
     let clock = Clock::start();
     let most_connections = descriptors::raise_limit();
     // Both addresses are taken before anything else happens, so that a conflict is the first and
     // only message.
-    let listener = listen(&config, config.listen)?;
-    let admin_listener = config.admin_listen.map(|address| listen(&config, address)).transpose()?;
-    let bound = listener.local_addr().context("cannot read the listener's address")?;
-    let admin_bound = admin_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+    let listener = listen(config, config.listen)?;
+    let admin_listener = config
+        .admin_listen
+        .map(|address| listen(config, address))
+        .transpose()?;
+    let bound = listener
+        .local_addr()
+        .context("cannot read the listener's address")?;
+    let admin_bound = admin_listener
+        .as_ref()
+        .map(TcpListener::local_addr)
+        .transpose()?;
 
     let node = Node::new(
         NodeId(0),
         config.shards,
-        limits(&config, most_connections),
-        hub_table(&config),
+        limits(config, most_connections),
+        hub_table(config),
     );
     let shards = Shards::start(&node, clock)?;
     let front = FrontDoor::new(
         Arc::clone(&node),
         shards.doorways.clone(),
-        FrontSettings::new(&config, bound.port())?,
+        FrontSettings::new(config, bound.port())?,
     );
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(FRONT_DOOR_THREADS)
@@ -66,7 +79,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         if let Some(listener) = admin_listener {
             tokio::spawn(admin::serve(front, to_tokio(listener)?, ended));
         }
-        greet(&config, bound, admin_bound)?;
+        greet(config, bound, admin_bound)?;
         tracing::info!(address = %bound, shards = config.shards, "serving");
 
         stop.await;
@@ -81,7 +94,10 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             let _ = serving.await;
         });
         if drained.await.is_err() {
-            tracing::warn!(connections = node.connections(), "stopped before every client had closed");
+            tracing::warn!(
+                connections = node.connections(),
+                "stopped before every client had closed"
+            );
         }
         anyhow::Ok(())
     })?;
@@ -92,10 +108,17 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 }
 
 fn listen(config: &Config, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let failed = |error: std::io::Error| config.cannot_listen(address, &error);
-    let listener = TcpListener::bind(address).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    Ok(listener)
+    let bind = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        // A restart must not wait for the connections of the process before.
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket.into())
+    };
+    bind().map_err(|error: std::io::Error| config.cannot_listen(address, &error).into())
 }
 
 fn to_tokio(listener: TcpListener) -> anyhow::Result<tokio::net::TcpListener> {
@@ -103,7 +126,9 @@ fn to_tokio(listener: TcpListener) -> anyhow::Result<tokio::net::TcpListener> {
 }
 
 fn greet(config: &Config, bound: SocketAddr, admin: Option<SocketAddr>) -> anyhow::Result<()> {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let facts = Facts::new(config, bound, admin, UnixSeconds(0).plus(since_epoch))?;
     crate::cli::print(&startup_screen::render(&facts)).context("cannot print")
 }
@@ -125,7 +150,10 @@ fn limits(config: &Config, most_connections: usize) -> Limits {
 }
 
 fn hub_table(config: &Config) -> HubTable {
-    let named = config.hubs.iter().map(|(name, hub)| (name.clone(), hub_settings(hub)));
+    let named = config
+        .hubs
+        .iter()
+        .map(|(name, hub)| (name.clone(), hub_settings(hub)));
     HubTable::new(hub_settings(&config.hub_defaults), named)
 }
 

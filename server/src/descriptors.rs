@@ -11,7 +11,10 @@ pub(crate) fn raise_limit() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
     let current = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
         Err(error) => {
@@ -34,7 +37,9 @@ const MOST: usize = 1 << 24;
 fn connections_within(descriptors: u64) -> usize {
     // With few descriptors a quarter is kept, so that something is left for clients.
     let reserve = RESERVE.min(descriptors / 4);
-    usize::try_from(descriptors - reserve).unwrap_or(MOST).clamp(1, MOST)
+    usize::try_from(descriptors - reserve)
+        .unwrap_or(MOST)
+        .clamp(1, MOST)
 }
 
 #[cfg(test)]
@@ -43,10 +48,18 @@ mod tests {
 
     #[test]
     fn a_reserve_is_kept_from_clients() {
-        for (descriptors, connections) in
-            [(20_000, 19_744), (1024, 768), (64, 48), (0, 1), (u64::MAX, MOST)]
-        {
-            assert_eq!(connections_within(descriptors), connections, "{descriptors}");
+        for (descriptors, connections) in [
+            (20_000, 19_744),
+            (1024, 768),
+            (64, 48),
+            (0, 1),
+            (u64::MAX, MOST),
+        ] {
+            assert_eq!(
+                connections_within(descriptors),
+                connections,
+                "{descriptors}"
+            );
         }
     }
 }

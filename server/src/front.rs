@@ -31,11 +31,11 @@ use route::Route;
 
 /// HTTP connections at once. Each may hold a buffer of `limits.header_bytes`; upgraded sockets do
 /// not count.
-const HTTP_CONNECTIONS: usize = 4096;
+pub(crate) const HTTP_CONNECTIONS: usize = 4096;
 
 /// How long an HTTP connection may rest between a response and the next request: longer than the
 /// pools of the vendor's libraries rest, so that they close first.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How long open exchanges have when the listener ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);

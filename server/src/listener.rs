@@ -166,3 +166,106 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use hyper::StatusCode;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    struct Fragile;
+
+    impl Service for Fragile {
+        async fn answer(&self, request: Request<Incoming>, _peer: SocketAddr) -> Answer {
+            assert_ne!(request.uri().path(), "/panic", "as the test wants it");
+            reply::empty(StatusCode::OK).into()
+        }
+    }
+
+    struct Served {
+        address: SocketAddr,
+        counters: Arc<ListenerCounters>,
+        ending: watch::Sender<bool>,
+        serving: tokio::task::JoinHandle<()>,
+    }
+
+    async fn served(connections: usize) -> Served {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let counters = Arc::<ListenerCounters>::default();
+        let bounds = Bounds {
+            header_bytes: 8192,
+            head_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(60),
+            exchange_timeout: Duration::from_secs(60),
+            connections,
+            drain_timeout: Duration::from_secs(60),
+        };
+        let (ending, ended) = watch::channel(false);
+        let service = Arc::new(Fragile);
+        let serving = tokio::spawn(serve(
+            service,
+            listener,
+            bounds,
+            Arc::clone(&counters),
+            ended,
+        ));
+        Served {
+            address,
+            counters,
+            ending,
+            serving,
+        }
+    }
+
+    async fn ask(stream: &mut TcpStream, path: &str) -> String {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut response = Vec::new();
+        while !response.ends_with(b"\r\n\r\n") {
+            response.push(stream.read_u8().await.unwrap());
+        }
+        let response = String::from_utf8(response).unwrap();
+        response.split(' ').nth(1).unwrap().to_owned()
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_its_own_request_only() {
+        let served = served(10).await;
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        assert_eq!(ask(&mut stream, "/panic").await, "500");
+        assert_eq!(ask(&mut stream, "/").await, "200");
+    }
+
+    #[tokio::test]
+    async fn connections_over_the_bound_wait_for_their_turn() {
+        let served = served(1).await;
+        let mut first = TcpStream::connect(served.address).await.unwrap();
+        assert_eq!(ask(&mut first, "/").await, "200");
+        let mut second = TcpStream::connect(served.address).await.unwrap();
+        second
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        assert_eq!(ask(&mut first, "/").await, "200");
+        assert_eq!(served.counters.accepted.load(Ordering::Relaxed), 1);
+        drop(first);
+        assert_eq!(second.read_u8().await.unwrap(), b'H');
+    }
+
+    #[tokio::test]
+    async fn an_ending_listener_closes_idle_connections_and_returns() {
+        let served = served(10).await;
+        let mut used = TcpStream::connect(served.address).await.unwrap();
+        assert_eq!(ask(&mut used, "/").await, "200");
+        served.ending.send(true).unwrap();
+        assert_eq!(
+            used.read_u8().await.unwrap_err().kind(),
+            io::ErrorKind::UnexpectedEof
+        );
+        served.serving.await.unwrap();
+        assert!(TcpStream::connect(served.address).await.is_err());
+        assert_eq!(served.counters.open.load(Ordering::Relaxed), 0);
+    }
+}

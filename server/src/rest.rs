@@ -34,6 +34,7 @@ use crate::metrics::Counters;
 use crate::telemetry::redact_url;
 
 use body::Bodies;
+pub(crate) use body::{BYTES_AT_ONCE as BODY_BYTES_AT_ONCE, TIMEOUT as BODY_TIMEOUT};
 use cursor::CursorKey;
 use dispatch::Dispatch;
 use error::{RestError, Severity};

@@ -47,7 +47,10 @@ impl Shards {
     ///
     /// If the system refuses a poller or a thread.
     pub fn start(node: &Arc<Node>, clock: Clock) -> anyhow::Result<Self> {
-        let mut shards = Self { doorways: Vec::new(), threads: Vec::new() };
+        let mut shards = Self {
+            doorways: Vec::new(),
+            threads: Vec::new(),
+        };
         for id in node.shards().iter() {
             let poll = Poll::new().context("cannot create a poller")?;
             let waker = Waker::new(poll.registry(), WAKE).context("cannot create a waker")?;
@@ -86,8 +89,14 @@ fn run(mut poll: Poll, node: &Arc<Node>, id: ShardId, doorway: Arc<Doorway>, clo
         Err(error) => return tracing::error!(shard = id.0, %error, "cannot run the shard"),
     };
     let upstream = Box::new(Builtin);
-    let mut shard =
-        Shard::new(id, Arc::clone(node), registry, upstream, doorway, TickBudget::default());
+    let mut shard = Shard::new(
+        id,
+        Arc::clone(node),
+        registry,
+        upstream,
+        doorway,
+        TickBudget::default(),
+    );
     let mut events = Events::with_capacity(EVENTS);
     let mut next = NextTick::Now;
     while !shard.has_ended() {
@@ -117,9 +126,15 @@ fn token_of(key: TransportKey) -> Token {
     Token((key.birth as usize) << 32 | key.slot.index())
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the two halves of the token are cut apart")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the two halves of the token are cut apart"
+)]
 fn key_of(token: Token) -> TransportKey {
-    TransportKey { slot: Slot(token.0 as u32), birth: (token.0 >> 32) as u32 }
+    TransportKey {
+        slot: Slot(token.0 as u32),
+        birth: (token.0 >> 32) as u32,
+    }
 }
 
 // A token holds a slot and a birth.
@@ -132,8 +147,14 @@ mod tests {
     #[test]
     fn a_token_gives_back_its_key() {
         for key in [
-            TransportKey { slot: Slot(0), birth: 1 },
-            TransportKey { slot: Slot(u32::MAX - 1), birth: u32::MAX },
+            TransportKey {
+                slot: Slot(0),
+                birth: 1,
+            },
+            TransportKey {
+                slot: Slot(u32::MAX - 1),
+                birth: u32::MAX,
+            },
         ] {
             assert_eq!(key_of(token_of(key)), key);
             assert_ne!(token_of(key), WAKE);

@@ -38,13 +38,7 @@ pub(crate) fn add(workspace: &Workspace, summary: &mut Summary) {
         workspace
             .cargo()
             .env("RUSTDOCFLAGS", "-D warnings")
-            .args([
-                "doc",
-                "--workspace",
-                "--no-deps",
-                "--document-private-items",
-                "--locked",
-            ])
+            .args(["doc", "--workspace", "--no-deps", "--locked"])
             .run()?;
         Ok(Outcome::Passed)
     });

@@ -1,7 +1,7 @@
 //! A connection of a shard: its seat, its session while it has rights, its link while it has a
 //! transport.
 
-use hubwire_proto::ws::Decoder;
+use hubwire_proto::ws::{DecodeError, Decoder};
 
 use crate::Millis;
 use crate::hub::{HubIndex, Membership};
@@ -37,6 +37,8 @@ pub(super) struct Link<T> {
     /// Bytes of unfinished or held input charged to the node's memory.
     pub(super) charged_input: usize,
     pub(super) phase: Phase,
+    /// How the client broke the protocol, if what it sent before is still being answered.
+    pub(super) broken: Option<DecodeError>,
     pub(super) flags: Flags,
 }
 

@@ -45,7 +45,7 @@ impl<T: Transport> Shard<T> {
                 link.heard_at = self.now;
                 // A stream that gave less than was asked for is empty; only the end is left.
                 let more = count == scratch.len() || link.flags.hung_up;
-                let discard = link.phase == Phase::Draining;
+                let discard = link.phase == Phase::Draining || link.broken.is_some();
                 self.numbers.bytes_received += count as u64;
                 if more {
                     self.mark_readable(slot);
@@ -92,7 +92,7 @@ impl<T: Transport> Shard<T> {
                     self.handle_event(slot, event);
                 }
                 Err(error) => {
-                    self.fail(slot, error.close_code(), &error.to_string(), None);
+                    self.fail_in_order(slot, error);
                     break;
                 }
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hubwire_proto::json;
-use hubwire_proto::ws::{self, CloseCode, Decoder};
+use hubwire_proto::ws::{self, CloseCode, DecodeError, Decoder};
 
 use super::connection::{Connection, Flags, Link, Phase};
 use super::{Attachment, Shard, TransportKey};
@@ -47,7 +47,7 @@ impl<T: Transport> Shard<T> {
             slot,
             birth: self.births,
         };
-        if self.shutting_down || !transport.register(&self.registry, key) {
+        if !transport.register(&self.registry, key) {
             return;
         }
         let hub = self.enter_hub(hub, slot, user.as_ref());
@@ -68,6 +68,7 @@ impl<T: Transport> Shard<T> {
                 heard_at: self.now,
                 charged_input: 0,
                 phase: Phase::Open,
+                broken: None,
                 flags: Flags::default(),
             },
         };
@@ -84,6 +85,10 @@ impl<T: Transport> Shard<T> {
             let _ = self.join(slot, &group);
         }
         self.greet(slot);
+        if self.shutting_down {
+            // Its 101 was on the way when the end began.
+            return self.go_away(slot);
+        }
         if !unread.is_empty() {
             self.feed(slot, &mut unread);
         }
@@ -237,6 +242,23 @@ impl<T: Transport> Shard<T> {
         self.await_end(slot, Phase::AwaitingClose);
     }
 
+    /// Closes a connection whose bytes cannot be read any further, once the messages before them
+    /// are answered.
+    pub(super) fn fail_in_order(&mut self, slot: Slot, error: DecodeError) {
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        if connection
+            .session
+            .as_ref()
+            .is_some_and(|session| session.parked().is_some())
+        {
+            connection.link.broken = Some(error);
+        } else {
+            self.fail(slot, error.close_code(), &error.to_string(), None);
+        }
+    }
+
     /// Closes a connection that broke the protocol: nothing it sends is looked at any more.
     pub(super) fn fail(
         &mut self,
@@ -343,6 +365,15 @@ impl<T: Transport> Shard<T> {
         }
     }
 
+    fn go_away(&mut self, slot: Slot) {
+        self.close(
+            slot,
+            CloseCode::GOING_AWAY,
+            "",
+            Some("The server is shutting down."),
+        );
+    }
+
     pub(super) fn shut_down(&mut self) {
         self.shutting_down = true;
         let open: Vec<Slot> = self
@@ -352,12 +383,7 @@ impl<T: Transport> Shard<T> {
             .map(|(slot, _)| slot)
             .collect();
         for slot in open {
-            self.close(
-                slot,
-                CloseCode::GOING_AWAY,
-                "",
-                Some("The server is shutting down."),
-            );
+            self.go_away(slot);
         }
     }
 

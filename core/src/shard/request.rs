@@ -367,11 +367,14 @@ impl<T: Transport> Shard<T> {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        let held = connection
+        let parked = connection
             .session
             .as_ref()
-            .and_then(|session| session.parked())
-            .map_or(0, |parked| parked.held_bytes);
+            .and_then(|session| session.parked());
+        if let (None, Some(error)) = (parked, connection.link.broken) {
+            return self.fail_in_order(slot, error);
+        }
+        let held = parked.map_or(0, |parked| parked.held_bytes);
         if connection.link.flags.paused && held < limit {
             connection.link.flags.paused = false;
             // While nobody listened, silence proved nothing.

@@ -6,5 +6,5 @@ use crate::{app, telemetry};
 pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<()> {
     let config = args.load()?;
     telemetry::init(&config.log);
-    app::run(config)
+    app::run(&config)
 }

@@ -2,12 +2,14 @@
 
 use std::fmt::Write;
 
-use hubwire_proto::{name, role};
+use hubwire_core::ack_memory;
+use hubwire_proto::{json, name, role, token};
 
 use super::environment::variable_name;
 use super::keys::{Default, HUB, Key, ROOT, Shape};
 use super::limits;
 use super::tree::join;
+use crate::{front, rest};
 
 /// The reference of all configuration keys, in Markdown.
 #[must_use]
@@ -91,6 +93,41 @@ pub fn limits_reference() -> String {
                 role::MAX_LITERALS
             ),
             "Further roles have no effect and are logged.",
+        ),
+        (
+            "nesting of JSON data",
+            format!("{} levels", json::MAX_DATA_DEPTH),
+            "A client's request is a malformed message; REST answers 400.",
+        ),
+        (
+            "ack ids that count as duplicates",
+            format!("the last {} successes", ack_memory::REMEMBERED),
+            "The oldest may be used again.",
+        ),
+        (
+            "token",
+            format!("{} bytes", token::MAX_TOKEN_LEN),
+            "It is refused with 401.",
+        ),
+        (
+            "HTTP connections at once, upgraded ones not counted",
+            front::HTTP_CONNECTIONS.to_string(),
+            "The next wait to be accepted.",
+        ),
+        (
+            "rest of an HTTP connection between two requests",
+            format!("{} s", front::IDLE_TIMEOUT.as_secs()),
+            "It is closed.",
+        ),
+        (
+            "arrival of a REST body",
+            format!("{} s", rest::BODY_TIMEOUT.as_secs()),
+            "The request gets 408.",
+        ),
+        (
+            "REST bodies of all requests while they arrive",
+            format!("{} MiB", rest::BODY_BYTES_AT_ONCE >> 20),
+            "The next wait, then get 408.",
         ),
         (
             "shards",

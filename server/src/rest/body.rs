@@ -4,18 +4,18 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
+use hubwire_proto::json::{self, InvalidJson};
 use hubwire_proto::message::DataType;
 use hyper::HeaderMap;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_TYPE, EXPECT};
-use serde::de::IgnoredAny;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::error::RestError;
 
 /// How long a body may take to arrive.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the rest of a body that nobody wants is read.
 pub(super) const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -23,7 +23,7 @@ pub(super) const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 const DISCARD_BYTES: usize = 4 << 20;
 
 /// Bytes that all bodies may hold together while they arrive.
-const BYTES_AT_ONCE: usize = 64 << 20;
+pub(crate) const BYTES_AT_ONCE: usize = 64 << 20;
 /// The unit in which room for bodies is counted.
 const PAGE: usize = 1024;
 
@@ -138,6 +138,8 @@ enum Charset {
 }
 
 const INVALID_JSON: &str = "The request body is not a valid JSON.";
+/// As for clients: receivers would choke on it.
+const JSON_TOO_DEEP: &str = "The request body is nested too deeply.";
 
 impl Form {
     /// Reads `Content-Type`. Without one the body is binary.
@@ -196,8 +198,10 @@ impl Form {
             .ok_or_else(|| RestError::bad_body("The request body is not valid in its charset."))?;
         if data_type == DataType::Json {
             // The bytes go on as they came, so nothing but their shape matters.
-            serde_json::from_str::<IgnoredAny>(&text)
-                .map_err(|_| RestError::bad_body(INVALID_JSON))?;
+            json::check_value(text.as_bytes()).map_err(|problem| match problem {
+                InvalidJson::Syntax => RestError::bad_body(INVALID_JSON),
+                InvalidJson::Depth => RestError::bad_body(JSON_TOO_DEEP),
+            })?;
         }
         Ok(Message {
             data_type,
@@ -305,10 +309,10 @@ mod tests {
         };
         json(" {\"a\": 1.0e3, \"a\": [ ] }\n", true);
         json("\"text\"", true);
-        json(
-            &format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)),
-            true,
-        );
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        json(&nested(63), true);
+        json(&nested(64), false);
+        json(&nested(100_000), false);
         for wrong in [
             "",
             " ",

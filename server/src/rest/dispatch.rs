@@ -170,3 +170,85 @@ impl Dispatch {
         RestError::unavailable(text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hubwire_core::command::Question;
+    use hubwire_core::id::{NodeId, ShardId};
+    use hubwire_core::settings::{HubTable, Limits};
+
+    use super::*;
+
+    /// A way to one shard that nobody runs, with room for one command.
+    fn dispatch(timeout: Duration) -> (Arc<Node>, Dispatch) {
+        let limits = Limits {
+            inbox_commands: 1,
+            pending_asks: 1,
+            ..Limits::default()
+        };
+        let node = Node::new(NodeId(0), 1, limits, HubTable::default());
+        (
+            Arc::clone(&node),
+            Dispatch::new(node, timeout, Arc::default()),
+        )
+    }
+
+    fn leave() -> Action {
+        Action::Leave {
+            group: None,
+            reply: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_shard_without_room_in_time_is_unavailable_and_gets_nothing() {
+        let (node, dispatch) = dispatch(Duration::from_millis(20));
+        let inbox = node.inbox(ShardId(0));
+        let taken = inbox.try_reserve().unwrap();
+        let error = dispatch.send("chat", &Aim::Hub, leave()).await.unwrap_err();
+        assert_eq!(error.status, hyper::StatusCode::SERVICE_UNAVAILABLE);
+        assert!(inbox.is_empty());
+        let _ = inbox.give_back(taken);
+        dispatch.send("chat", &Aim::Hub, leave()).await.unwrap();
+        assert!(!inbox.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_sender_goes_on_as_soon_as_there_is_room() {
+        let (node, dispatch) = dispatch(Duration::from_secs(60));
+        dispatch.send("chat", &Aim::Hub, leave()).await.unwrap();
+        let waiting = dispatch.send("chat", &Aim::Hub, leave());
+        let processing = async {
+            // Waits until the sender has left its mark.
+            let mut taken = std::collections::VecDeque::new();
+            node.inbox(ShardId(0)).take(1, &mut taken);
+            tokio::task::yield_now().await;
+            let waiters = node.inbox(ShardId(0)).processed(1);
+            assert_ne!(waiters.0, 0, "the sender waits");
+            dispatch.room.wake();
+        };
+        let (sent, ()) = tokio::join!(waiting, processing);
+        sent.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_question_without_an_answer_in_time_is_unavailable_and_forgotten() {
+        let (node, dispatch) = dispatch(Duration::from_millis(20));
+        let exists = |reply| Action::Ask {
+            question: Question::Exists,
+            reply,
+        };
+        let error = dispatch.ask("chat", &Aim::Hub, exists).await.unwrap_err();
+        assert_eq!(error.status, hyper::StatusCode::SERVICE_UNAVAILABLE);
+        assert!(node.asks().is_empty());
+        // One that could not be answered anyway is not even asked.
+        let nobody = Aim::Connection("missing".to_owned());
+        assert!(
+            dispatch
+                .ask("chat", &nobody, exists)
+                .await
+                .unwrap()
+                .is_empty()
+        );
+    }
+}

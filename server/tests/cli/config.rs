@@ -320,11 +320,11 @@ fn wrong_types() {
 
 #[test]
 fn values_out_of_range() {
-    refused("shards = 0", "1: shards: must be between 1 and 64, not 0");
-    refused("shards = -1", "1: shards: must be between 1 and 64, not -1");
+    refused("shards = 0", "1: shards: must be between 1 and 63, not 0");
+    refused("shards = -1", "1: shards: must be between 1 and 63, not -1");
     refused(
         "shards = 99999999999999999999",
-        "1: shards: must be between 1 and 64, not a larger number",
+        "1: shards: must be between 1 and 63, not a larger number",
     );
     refused(
         "[hubs.chat]\n\nwebSocketKeepAliveIntervalInSeconds = 121",
@@ -549,7 +549,7 @@ fn bad_variables_and_flags_are_named() {
     check(
         &[],
         &["--shards", "65"],
-        "--shards: shards: must be between 1 and 64, not 65",
+        "--shards: shards: must be between 1 and 63, not 65",
     );
     check(
         &[],

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Client, Response, Server, on_one_and_four_shards};
+use crate::support::{Client, Request, Response, Server, Token, on_one_and_four_shards};
 
 const ROOM: &str = "/api/hubs/chat/groups/room/connections";
 
@@ -167,4 +167,42 @@ fn parameters_are_checked_and_cursors_belong_to_their_list() {
         check(&format!("{ROOM}?top={wrong}"), 400, "Invalid top.");
     }
     check(&format!("{ROOM}?top=2147483647"), 200, "");
+}
+
+#[test]
+fn links_name_the_address_that_the_caller_knows() {
+    let endpoints = "endpoint = [\"https://wps.example.com/base\", \"http://other.example\"]\n";
+    let server = Server::start(1, endpoints);
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        // The address of the process itself is among the audiences only as the request's host.
+        let (mut client, _) = Client::json(&server, "chat", None);
+        client.join("room");
+        clients.push(client);
+    }
+    let check = |host: &str, path: &str, expect: &str| {
+        let token = Token::new(&format!("http://{host}{path}")).sign();
+        let request = Request::new("GET", &format!("{path}?maxpagesize=1"));
+        let page = server.send(request.header("Host", host).bearer(&token));
+        let link = page.json()["nextLink"].as_str().unwrap().to_owned();
+        assert_eq!(link.split_once('?').unwrap().0, expect);
+    };
+    // A proxy took the base path off, or did not.
+    check(
+        "wps.example.com",
+        ROOM,
+        &format!("https://wps.example.com/base{ROOM}"),
+    );
+    let below = format!("/base{ROOM}");
+    check(
+        "wps.example.com",
+        &below,
+        &format!("https://wps.example.com{below}"),
+    );
+    check(
+        "OTHER.example",
+        ROOM,
+        &format!("http://other.example{ROOM}"),
+    );
+    check("127.0.0.1:9", ROOM, &format!("http://127.0.0.1:9{ROOM}"));
 }

@@ -28,6 +28,10 @@ class Client:
             protocol_type=WebPubSubProtocolType.JSON,
             reconnect_retry_total=0,
             message_retry_total=0,
+            # This SDK misses an answer that comes before it begins to wait, notices it only at
+            # the end of the time given here, and then goes on as if nothing had happened.
+            start_timeout=3,
+            ack_timeout=3,
         )
         for event, arrivals in [
             (CallbackType.CONNECTED, self.connected),

@@ -21,7 +21,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server on free ports. `settings` is more of the configuration file, tables first.
+    /// Starts a server on free ports. `settings` is the rest of the configuration file.
     pub(crate) fn start(shards: usize, settings: &str) -> Self {
         Self::start_with(shards, settings, |binary| Command::new(binary))
     }
@@ -42,9 +42,16 @@ impl Server {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("hubwire.toml");
         let text = format!(
-            "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\nshards = {shards}\n\
-             [access_keys]\nprimary = \"{PRIMARY_KEY}\"\nsecondary = \"{SECONDARY_KEY}\"\n\
-             [log]\nlevel = \"trace\"\n{settings}\n"
+            "listen = \"127.0.0.1:0\"
+admin_listen = \"127.0.0.1:0\"
+shards = {shards}
+\
+             access_keys.primary = \"{PRIMARY_KEY}\"
+access_keys.secondary = \"{SECONDARY_KEY}\"
+\
+             log.level = \"trace\"
+{settings}
+"
         );
         std::fs::write(&file, text).unwrap();
         let mut child = command(env!("CARGO_BIN_EXE_hubwire"))
@@ -109,6 +116,10 @@ impl Server {
     }
 
     /// Sends a request on a connection of its own.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "requests are written where they are sent"
+    )]
     pub(crate) fn send(&self, request: Request) -> Response {
         request.send(&mut self.dial(), &self.authority())
     }
