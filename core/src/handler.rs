@@ -9,7 +9,7 @@ use hubwire_proto::message::DataType;
 
 use crate::id::ConnectionId;
 use crate::inbox::{Inbox, Mail};
-use crate::memory::{Charge, NodeMemory};
+use crate::memory::{Account, Charge, NodeMemory};
 
 /// Where the events of a handler go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,7 +153,7 @@ impl CallTicket {
             let bytes = outcome.as_ref().map_or(0, |reply| {
                 reply.as_ref().map_or(0, |reply| reply.bytes.len())
             });
-            let charge = self.memory.guard(bytes);
+            let charge = self.memory.guard(Account::Incoming, bytes);
             let answer = CallAnswer {
                 connection: self.connection,
                 call: self.call,

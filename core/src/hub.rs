@@ -12,13 +12,23 @@ use crate::command::Command;
 use crate::id::Slot;
 use crate::member_list::MemberList;
 use crate::settings::HubSettings;
+use crate::shard::TransportKey;
+
+/// Something that waits for its turn in a busy hub.
+#[derive(Debug)]
+pub enum Turn {
+    /// A command from the inbox.
+    Command(Command),
+    /// A session of this shard whose request concerns the hub's lists.
+    Session(TransportKey),
+}
 
 /// A hub's place in its shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HubIndex(pub u32);
 
 /// A group's place in its hub.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupIndex(pub u32);
 
 /// One membership of a connection: the group, and the connection's index in its list.
@@ -71,8 +81,8 @@ pub struct Hub {
     pub name: Arc<str>,
     /// The settings when the hub came to life here.
     pub settings: Arc<HubSettings>,
-    /// Commands that wait for the walk, in order.
-    pub backlog: VecDeque<Command>,
+    /// What waits for the walk, in order.
+    pub backlog: VecDeque<Turn>,
     /// The walk under way.
     pub walk: Option<Walk>,
     all: MemberList,

@@ -243,6 +243,13 @@ impl Node {
         }
     }
 
+    /// Wakes every shard but `shard`.
+    pub(crate) fn wake_others(&self, shard: ShardId) {
+        for other in self.shards().without(shard).iter() {
+            self.inbox(other).wake();
+        }
+    }
+
     /// Whether the node is shutting down.
     #[must_use]
     pub fn is_draining(&self) -> bool {

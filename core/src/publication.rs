@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use hubwire_proto::message::DataType;
 use hubwire_proto::{json, simple, ws};
 
-use crate::memory::{Charge, NodeMemory};
+use crate::memory::{Account, Charge, NodeMemory};
 
 /// The ways a delivery can look on the wire. A connection's encoding is fixed for its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ struct FrameBytes {
 
 impl Frame {
     fn new(bytes: Vec<u8>, memory: &Arc<NodeMemory>) -> Self {
-        let charge = memory.guard(bytes.len());
+        let charge = memory.guard(Account::Outgoing, bytes.len());
         Self(Arc::new(FrameBytes {
             bytes: bytes.into_boxed_slice(),
             _charge: charge,
@@ -88,7 +88,7 @@ impl Publication {
         payload: Box<[u8]>,
         memory: &Arc<NodeMemory>,
     ) -> Arc<Self> {
-        let charge = memory.guard(payload.len());
+        let charge = memory.guard(Account::Outgoing, payload.len());
         Arc::new(Self {
             origin,
             data_type,

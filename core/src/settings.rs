@@ -62,6 +62,8 @@ pub struct TickBudget {
     pub reads: usize,
     /// Sockets written to.
     pub flushes: usize,
+    /// Bytes written, beyond which no further socket is written to.
+    pub bytes_sent: u64,
 }
 
 impl Default for TickBudget {
@@ -72,6 +74,7 @@ impl Default for TickBudget {
             members: 16_384,
             reads: 256,
             flushes: 2048,
+            bytes_sent: 16 << 20,
         }
     }
 }

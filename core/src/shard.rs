@@ -164,6 +164,8 @@ pub struct Shard<T: Transport> {
     now: Millis,
     shutting_down: bool,
     memory_retry_at: Option<Millis>,
+    /// When connections may be ended for memory again.
+    next_relief: Millis,
 }
 
 impl<T: Transport> fmt::Debug for Shard<T> {
@@ -218,6 +220,7 @@ impl<T: Transport> Shard<T> {
             now: Millis::default(),
             shutting_down: false,
             memory_retry_at: None,
+            next_relief: Millis::default(),
         }
     }
 
@@ -289,7 +292,8 @@ impl<T: Transport> Shard<T> {
             || !self.busy_hubs.is_empty()
             || !self.mail.is_empty()
             || !self.node.inbox(self.id).is_empty()
-            || !self.doorway.is_empty();
+            || !self.doorway.is_empty()
+            || self.memory_has_come();
         if unfinished {
             return NextTick::Now;
         }
@@ -298,6 +302,11 @@ impl<T: Transport> Shard<T> {
             (Some(at), None) | (None, Some(at)) => NextTick::At(at),
             (None, None) => NextTick::WhenWoken,
         }
+    }
+
+    /// Whether sessions wait for memory that the flush has just freed.
+    fn memory_has_come(&self) -> bool {
+        self.memory_retry_at.is_some() && !self.retrying.is_empty() && !self.node.memory().is_full()
     }
 
     fn drain_inbox(&mut self) {

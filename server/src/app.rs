@@ -142,10 +142,25 @@ fn limits(config: &Config, most_connections: usize) -> Limits {
         parked_input_bytes: limits.parked_input_bytes,
         groups_per_connection: limits.groups_per_connection,
         node_queued_bytes: limits.node_queued_bytes as u64,
-        connections: limits.connections.unwrap_or(most_connections),
+        connections: connections(limits.connections, most_connections),
         inbox_commands: limits.inbox_commands,
         pending_asks: limits.pending_asks,
         close_timeout_ms: milliseconds(limits.close_timeout),
+    }
+}
+
+/// As many connections as are wanted and possible.
+fn connections(wanted: Option<usize>, most: usize) -> usize {
+    match wanted {
+        Some(wanted) if wanted > most => {
+            tracing::warn!(
+                wanted,
+                most,
+                "the descriptor limit allows fewer connections"
+            );
+            most
+        }
+        wanted => wanted.unwrap_or(most),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The front door: the one listener for client connections, REST and health.
 //!
 //! It speaks HTTP and nothing else: an upgraded socket is handed to a shard at once. REST itself
-//! is in [`crate::rest`], what the admin listener shows in [`crate::admin`].
+//! is in `rest`, what the admin listener shows in [`crate::admin`].
 
 mod auth;
 mod recovery;

@@ -39,6 +39,7 @@ use cursor::CursorKey;
 use dispatch::Dispatch;
 use error::{RestError, Severity};
 use operation::{Aim, Operation};
+pub(crate) use parameters::MAX_REASON_BYTES;
 
 /// The versions of the interface that are served; the last is the latest.
 const VERSIONS: [&str; 5] = [
@@ -66,7 +67,7 @@ pub(crate) struct RestSettings {
 impl RestSettings {
     /// Longer than any request can take, since each part of it has a bound of its own.
     pub(crate) fn longest_exchange(&self) -> Duration {
-        body::TIMEOUT + body::DISCARD_TIMEOUT + self.ask_timeout * 2
+        body::TIMEOUT * 2 + body::DISCARD_TIMEOUT + self.ask_timeout * 2
     }
 }
 
@@ -182,7 +183,7 @@ impl Rest {
                 "The parameter filter is not supported in this version of the server.",
             ));
         }
-        let message = self.bodies.read(&call.parts.headers, body).await?;
+        let (message, _room) = self.bodies.read(&call.parts.headers, body).await?;
         let origin = match aim {
             Aim::Group(group) => Origin::Group {
                 group: group.as_str().into(),
@@ -190,6 +191,7 @@ impl Rest {
             },
             Aim::Hub | Aim::User(_) | Aim::Connection(_) => Origin::Server,
         };
+        self.dispatch.wait_for_memory().await?;
         let memory = self.dispatch.memory();
         let publication =
             Publication::new(origin, message.data_type, message.payload.into(), memory);

@@ -60,7 +60,7 @@ impl Shards {
             let node = Arc::clone(node);
             let thread = std::thread::Builder::new()
                 .name(format!("shard-{}", id.0))
-                .spawn(move || run(poll, &node, id, doorway, clock))
+                .spawn(move || run_to_the_end(poll, &node, id, doorway, clock))
                 .context("cannot start a shard's thread")?;
             shards.threads.push(thread);
         }
@@ -83,11 +83,26 @@ impl Wake for InboxWaker {
     }
 }
 
-fn run(mut poll: Poll, node: &Arc<Node>, id: ShardId, doorway: Arc<Doorway>, clock: Clock) {
-    let registry = match poll.registry().try_clone() {
-        Ok(registry) => registry,
-        Err(error) => return tracing::error!(shard = id.0, %error, "cannot run the shard"),
-    };
+/// Runs a shard. A node that lost one would look healthy and leave its clients hanging, so then
+/// the process ends and whoever supervises it starts another.
+fn run_to_the_end(poll: Poll, node: &Arc<Node>, id: ShardId, doorway: Arc<Doorway>, clock: Clock) {
+    let shard = || run(poll, node, id, doorway, clock);
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(shard)) {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => tracing::error!(shard = id.0, %error, "a shard failed"),
+        Err(_) => tracing::error!(shard = id.0, "a shard panicked"),
+    }
+    std::process::exit(1);
+}
+
+fn run(
+    mut poll: Poll,
+    node: &Arc<Node>,
+    id: ShardId,
+    doorway: Arc<Doorway>,
+    clock: Clock,
+) -> io::Result<()> {
+    let registry = poll.registry().try_clone()?;
     let upstream = Box::new(Builtin);
     let mut shard = Shard::new(
         id,
@@ -108,7 +123,7 @@ fn run(mut poll: Poll, node: &Arc<Node>, id: ShardId, doorway: Arc<Doorway>, clo
         match poll.poll(&mut events, timeout) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return tracing::error!(shard = id.0, %error, "the poller failed"),
+            Err(error) => return Err(error),
         }
         for event in events.iter().filter(|event| event.token() != WAKE) {
             let readiness = Readiness {
@@ -120,6 +135,7 @@ fn run(mut poll: Poll, node: &Arc<Node>, id: ShardId, doorway: Arc<Doorway>, clo
         }
         next = shard.tick(clock.now());
     }
+    Ok(())
 }
 
 fn token_of(key: TransportKey) -> Token {

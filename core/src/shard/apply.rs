@@ -6,10 +6,11 @@
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
+use super::request::HubTurn;
 use super::{Shard, TransportKey};
 use crate::ask::{Answer, Listed};
 use crate::command::{Action, Command, Excluded, Question, Target};
-use crate::hub::{Change, GroupIndex, HubIndex, List, Membership, Walk};
+use crate::hub::{Change, GroupIndex, HubIndex, List, Membership, Turn, Walk};
 use crate::id::{ConnectionId, ConnectionIdText, Slot};
 use crate::interest::Kind;
 use crate::publication::Publication;
@@ -27,12 +28,12 @@ impl<T: Transport> Shard<T> {
             return;
         };
         match self.hub_mut(index) {
-            Some(hub) if hub.is_busy() => hub.backlog.push_back(command),
+            Some(hub) if hub.is_busy() => hub.backlog.push_back(Turn::Command(command)),
             _ => self.apply(index, command),
         }
     }
 
-    /// Goes on with the walks that were cut, and with the commands behind them.
+    /// Goes on with the walks that were cut, and with what waits behind them.
     pub(super) fn continue_walks(&mut self) {
         for _ in 0..self.busy_hubs.len() {
             let Some(index) = self.busy_hubs.pop_front() else {
@@ -46,11 +47,14 @@ impl<T: Transport> Shard<T> {
                     // `walk` put the hub back among the busy ones.
                     break;
                 }
-                let Some(command) = hub.backlog.pop_front() else {
-                    self.end_hub_if_over(index);
-                    break;
-                };
-                self.apply(index, command);
+                match hub.backlog.pop_front() {
+                    Some(Turn::Command(command)) => self.apply(index, command),
+                    Some(Turn::Session(key)) => self.retry(key, HubTurn::Ours),
+                    None => {
+                        self.end_hub_if_over(index);
+                        break;
+                    }
+                }
             }
         }
     }
@@ -74,10 +78,17 @@ impl<T: Transport> Shard<T> {
             return self.answer(&command, Answer::nobody(&command.action));
         };
         match &command.action {
-            Action::Ask { question, .. } => {
-                let answer = self.look_up(index, &list, question);
-                self.answer(&command, answer);
-            }
+            Action::Ask { .. } => self.walk(
+                index,
+                Walk {
+                    command,
+                    list,
+                    next: 0,
+                    end: 0,
+                    visited: 0,
+                    applied: 0,
+                },
+            ),
             Action::Deliver { .. } => {
                 let end = self.places(index, &list);
                 self.walk(
@@ -174,6 +185,15 @@ impl<T: Transport> Shard<T> {
 
     /// Visits members until the walk or the tick's budget ends.
     fn walk(&mut self, index: HubIndex, mut walk: Walk) {
+        if let Action::Ask { question, .. } = &walk.command.action {
+            if self.members_left == 0 {
+                return self.put_off(index, walk);
+            }
+            let answer = self.look_up(index, &walk.list, question);
+            self.unpin(index, &walk.list);
+            self.answer(&walk.command, answer);
+            return self.end_hub_if_over(index);
+        }
         if let Action::Deliver {
             publication,
             excluded,
@@ -322,10 +342,7 @@ impl<T: Transport> Shard<T> {
             return Ok(());
         };
         if let Some(group) = hub.group(name)
-            && connection
-                .memberships
-                .iter()
-                .any(|membership| membership.group == group)
+            && connection.place_of(group).is_ok()
         {
             return Ok(());
         }
@@ -335,7 +352,9 @@ impl<T: Transport> Shard<T> {
         }
         let groups_before = hub.group_count();
         let (membership, change) = hub.join(slot, name);
-        connection.memberships.push(membership);
+        if let Err(place) = connection.place_of(membership.group) {
+            connection.memberships.insert(place, membership);
+        }
         self.numbers.groups += (hub.group_count() - groups_before) as u64;
         if change == Change::Edge
             && self.keeps_interest
@@ -357,12 +376,8 @@ impl<T: Transport> Shard<T> {
             return;
         };
         let Some(group) = hub.group(name) else { return };
-        let place = connection
-            .memberships
-            .iter()
-            .position(|membership| membership.group == group);
-        if let Some(place) = place {
-            let membership = connection.memberships.swap_remove(place);
+        if let Ok(place) = connection.place_of(group) {
+            let membership = connection.memberships.remove(place);
             let index = connection.hub;
             self.end_membership(index, membership);
         }
@@ -500,12 +515,14 @@ impl Answer {
 impl<T> super::connection::Connection<T> {
     /// Records that the connection has a new index in a group.
     fn set_index(&mut self, group: GroupIndex, index: u32) {
-        if let Some(membership) = self
-            .memberships
-            .iter_mut()
-            .find(|membership| membership.group == group)
-        {
-            membership.index = index;
+        if let Ok(place) = self.place_of(group) {
+            self.memberships[place].index = index;
         }
+    }
+
+    /// Where the membership in a group is, or belongs.
+    fn place_of(&self, group: GroupIndex) -> Result<usize, usize> {
+        self.memberships
+            .binary_search_by_key(&group, |membership| membership.group)
     }
 }

@@ -1,7 +1,7 @@
 //! A connection of a shard: its seat, its session while it has rights, its link while it has a
 //! transport.
 
-use hubwire_proto::ws::{DecodeError, Decoder};
+use hubwire_proto::ws::{CloseCode, DecodeError, Decoder};
 
 use crate::Millis;
 use crate::hub::{HubIndex, Membership};
@@ -23,6 +23,7 @@ pub(super) struct Connection<T> {
     pub(super) encoding: Encoding,
     pub(super) all_index: u32,
     pub(super) user_index: u32,
+    /// By ascending group.
     pub(super) memberships: Vec<Membership>,
     pub(super) link: Link<T>,
 }
@@ -37,9 +38,20 @@ pub(super) struct Link<T> {
     /// Bytes of unfinished or held input charged to the node's memory.
     pub(super) charged_input: usize,
     pub(super) phase: Phase,
-    /// How the client broke the protocol, if what it sent before is still being answered.
-    pub(super) broken: Option<DecodeError>,
+    /// How the connection ends once what the client sent before is answered.
+    pub(super) ending: Option<Ending>,
     pub(super) flags: Flags,
+}
+
+/// What the client did that ends its connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Ending {
+    /// It broke the protocol; its bytes cannot be read any further.
+    Broken(DecodeError),
+    /// It sent a close frame.
+    Closed(Option<CloseCode>),
+    /// It will send no more.
+    HungUp,
 }
 
 /// How far the closing handshake is.
@@ -69,6 +81,6 @@ pub(super) struct Flags {
     pub(super) paused: bool,
     /// The peer was reported to have hung up; what it sent before may be unread.
     pub(super) hung_up: bool,
-    /// In the list of sessions to try again.
+    /// Among the sessions to try again, or waiting for its turn in its hub.
     pub(super) retrying: bool,
 }

@@ -7,10 +7,11 @@ use hubwire_proto::json::{self, Malformed};
 use hubwire_proto::message::ClientMessage;
 use hubwire_proto::ws::{self, CloseCode, DecoderLimits, Event, MessageKind};
 
-use super::connection::Phase;
+use super::connection::{Ending, Phase};
 use super::{Shard, TransportKey};
 use crate::id::Slot;
-use crate::session::{Held, Protocol};
+use crate::memory::Account;
+use crate::session::{Held, Protocol, Waiting};
 use crate::transport::{Read, Transport};
 
 impl<T: Transport> Shard<T> {
@@ -33,8 +34,16 @@ impl<T: Transport> Shard<T> {
         let link = &mut connection.link;
         link.flags.readable = false;
         if link.flags.paused {
-            // What came before the peer hung up is lost with it: nobody is left to answer.
-            if link.flags.hung_up {
+            let hung_up = link.flags.hung_up;
+            let parked = connection
+                .session
+                .as_ref()
+                .and_then(|session| session.parked());
+            let called =
+                parked.is_some_and(|parked| matches!(parked.waiting, Waiting::Call { .. }));
+            // What it sent before is lost with it: nobody is left to read the answers. One that
+            // waits for room is read on, to its end, when there is some.
+            if hung_up && called {
                 self.drop_connection(slot);
             }
             return;
@@ -45,7 +54,7 @@ impl<T: Transport> Shard<T> {
                 link.heard_at = self.now;
                 // A stream that gave less than was asked for is empty; only the end is left.
                 let more = count == scratch.len() || link.flags.hung_up;
-                let discard = link.phase == Phase::Draining || link.broken.is_some();
+                let discard = link.phase == Phase::Draining || link.ending.is_some();
                 self.numbers.bytes_received += count as u64;
                 if more {
                     self.mark_readable(slot);
@@ -55,7 +64,8 @@ impl<T: Transport> Shard<T> {
                 }
             }
             Read::WouldBlock => {}
-            Read::Ended | Read::Failed => self.drop_connection(slot),
+            Read::Ended => self.end_in_order(slot, Ending::HungUp),
+            Read::Failed => self.drop_connection(slot),
         }
         self.scratch = scratch;
     }
@@ -92,7 +102,7 @@ impl<T: Transport> Shard<T> {
                     self.handle_event(slot, event);
                 }
                 Err(error) => {
-                    self.fail_in_order(slot, error);
+                    self.end_in_order(slot, Ending::Broken(error));
                     break;
                 }
             }
@@ -109,7 +119,9 @@ impl<T: Transport> Shard<T> {
             return;
         };
         match event {
-            Event::Close(frame) => self.client_closed(slot, frame.map(|frame| frame.code)),
+            Event::Close(frame) => {
+                self.end_in_order(slot, Ending::Closed(frame.map(|frame| frame.code)));
+            }
             Event::Pong(_) => {}
             _ if connection.link.phase != Phase::Open => {}
             Event::Ping(payload) => self.queue_frames(slot, |out| ws::encode_pong(payload, out)),
@@ -187,10 +199,13 @@ impl<T: Transport> Shard<T> {
         let link = &mut connection.link;
         let owed = link.decoder.buffered_bytes() + held;
         let memory = self.node.memory();
+        if owed == link.charged_input {
+            return;
+        }
         if owed > link.charged_input {
-            memory.charge(owed - link.charged_input);
+            memory.charge(Account::Incoming, owed - link.charged_input);
         } else {
-            memory.release(link.charged_input - owed);
+            memory.release(Account::Incoming, link.charged_input - owed);
         }
         link.charged_input = owed;
     }

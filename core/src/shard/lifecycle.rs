@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use hubwire_proto::json;
-use hubwire_proto::ws::{self, CloseCode, DecodeError, Decoder};
+use hubwire_proto::ws::{self, CloseCode, Decoder};
 
-use super::connection::{Connection, Flags, Link, Phase};
+use super::connection::{Connection, Ending, Flags, Link, Phase};
 use super::{Attachment, Shard, TransportKey};
 use crate::hub::{Change, Hub, HubIndex};
 use crate::id::Slot;
 use crate::interest::Kind;
+use crate::memory::Account;
 use crate::outbox::Outbox;
 use crate::publication::Encoding;
-use crate::session::Session;
+use crate::session::{Session, Waiting};
 use crate::transport::Transport;
 use crate::wheel::TimerKind;
 
@@ -68,7 +69,7 @@ impl<T: Transport> Shard<T> {
                 heard_at: self.now,
                 charged_input: 0,
                 phase: Phase::Open,
-                broken: None,
+                ending: None,
                 flags: Flags::default(),
             },
         };
@@ -221,9 +222,9 @@ impl<T: Transport> Shard<T> {
         if let Some(mut connection) = self.connections.remove(slot) {
             let outbox = &mut connection.link.outbox;
             let private = outbox.private_bytes();
-            self.node
-                .memory()
-                .release(private + connection.link.charged_input);
+            let memory = self.node.memory();
+            memory.release(Account::Outgoing, private);
+            memory.release(Account::Incoming, connection.link.charged_input);
             outbox.consume(outbox.bytes(), &mut self.pool);
         }
     }
@@ -242,20 +243,31 @@ impl<T: Transport> Shard<T> {
         self.await_end(slot, Phase::AwaitingClose);
     }
 
-    /// Closes a connection whose bytes cannot be read any further, once the messages before them
-    /// are answered.
-    pub(super) fn fail_in_order(&mut self, slot: Slot, error: DecodeError) {
+    /// Ends a connection by what its client did, once the messages before that are answered.
+    ///
+    /// A client that hung up while its event handler works gets no more answers, so it ends at
+    /// once; one that only waits for room still has its messages published.
+    pub(super) fn end_in_order(&mut self, slot: Slot, ending: Ending) {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        if connection
+        let parked = connection
             .session
             .as_ref()
-            .is_some_and(|session| session.parked().is_some())
-        {
-            connection.link.broken = Some(error);
-        } else {
-            self.fail(slot, error.close_code(), &error.to_string(), None);
+            .and_then(|session| session.parked());
+        let waits = match parked.map(|parked| &parked.waiting) {
+            Some(Waiting::Room { .. }) => true,
+            Some(Waiting::Call { .. }) => !matches!(ending, Ending::HungUp),
+            None => false,
+        };
+        if waits {
+            connection.link.ending.get_or_insert(ending);
+            return;
+        }
+        match ending {
+            Ending::Broken(error) => self.fail(slot, error.close_code(), &error.to_string(), None),
+            Ending::Closed(code) => self.client_closed(slot, code),
+            Ending::HungUp => self.drop_connection(slot),
         }
     }
 
@@ -291,7 +303,7 @@ impl<T: Transport> Shard<T> {
     }
 
     /// The client closed: its close frame is answered, then everything ends.
-    pub(super) fn client_closed(&mut self, slot: Slot, code: Option<CloseCode>) {
+    fn client_closed(&mut self, slot: Slot, code: Option<CloseCode>) {
         match self.phase(slot) {
             Some(Phase::Open) => {
                 self.queue_frames(slot, |out| match code {
@@ -330,7 +342,7 @@ impl<T: Transport> Shard<T> {
         }
         if let Some(connection) = self.connections.get_mut(slot) {
             let freed = connection.link.outbox.drop_unbegun(&mut self.pool);
-            self.node.memory().release(freed);
+            self.node.memory().release(Account::Outgoing, freed);
         }
         self.say_goodbye(slot, CloseCode::POLICY_VIOLATION, "", Some(message));
         if let Some(connection) = self.connections.get_mut(slot) {

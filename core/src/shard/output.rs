@@ -7,6 +7,7 @@ use hubwire_proto::ws;
 use super::connection::{Link, Phase};
 use super::{MEMORY_RETRY_MS, Shard, TransportKey};
 use crate::id::Slot;
+use crate::memory::Account;
 use crate::settings::Limits;
 use crate::transport::{Transport, Written};
 
@@ -24,7 +25,7 @@ impl<T: Transport> Shard<T> {
             return;
         };
         let added = connection.link.outbox.push_private(&mut self.pool, encode);
-        self.node.memory().charge(added);
+        self.node.memory().charge(Account::Outgoing, added);
         self.mark_dirty(slot);
     }
 
@@ -56,7 +57,14 @@ impl<T: Transport> Shard<T> {
 
     /// Writes to the transports that have something to write, each at most once.
     pub(super) fn flush(&mut self) {
+        let until = self
+            .numbers
+            .bytes_sent
+            .saturating_add(self.budget.bytes_sent);
         for _ in 0..self.dirty.len().min(self.budget.flushes) {
+            if self.numbers.bytes_sent >= until {
+                return;
+            }
             let Some(key) = self.dirty.pop_front() else {
                 return;
             };
@@ -83,7 +91,7 @@ impl<T: Transport> Shard<T> {
                 Written::Bytes(written) => {
                     self.numbers.bytes_sent += written as u64;
                     let freed = link.outbox.consume(written, &mut self.pool);
-                    self.node.memory().release(freed);
+                    self.node.memory().release(Account::Outgoing, freed);
                 }
                 Written::WouldBlock => {
                     outcome = Flushed::Blocked;
@@ -110,16 +118,18 @@ impl<T: Transport> Shard<T> {
     }
 
     /// While the node's queues are over their bound, ends the connections of this shard that
-    /// hold most.
+    /// hold most: readers that do not read, and senders of unfinished messages. What waits in
+    /// parked sessions and inboxes goes away by itself.
     pub(super) fn relieve_memory(&mut self) {
-        if !self.node.memory().is_exceeded() {
+        if !self.node.memory().is_exceeded() || self.now < self.next_relief {
             return;
         }
-        self.memory_retry_at = Some(self.now.plus(MEMORY_RETRY_MS));
+        self.next_relief = self.now.plus(MEMORY_RETRY_MS);
+        self.memory_retry_at = Some(self.next_relief);
         let mut holders: Vec<(usize, Slot)> = self
             .connections
             .iter()
-            .map(|(slot, found)| (found.link.outbox.bytes() + found.link.charged_input, slot))
+            .map(|(slot, found)| (found.link.held_back(), slot))
             .filter(|(held, _)| *held > 0)
             .collect();
         holders.sort_unstable_by_key(|(held, _)| std::cmp::Reverse(*held));
@@ -129,6 +139,10 @@ impl<T: Transport> Shard<T> {
             }
             self.numbers.closed_for_memory += 1;
             self.end_slow_client(slot, "The server is out of queue memory.");
+        }
+        if self.node.memory().is_exceeded() {
+            // Those who hold it may be on shards that have nothing else to do.
+            self.node.wake_others(self.id);
         }
     }
 }
@@ -163,6 +177,17 @@ impl<T> Link<T> {
     /// belongs there only to be found too slow.
     pub(super) fn wants_flush(&self, limits: &Limits) -> bool {
         !self.flags.dirty && (!self.flags.blocked || self.is_slow(limits))
+    }
+
+    /// Bytes that wait because of the client: output that it does not take, input that it does
+    /// not finish.
+    fn held_back(&self) -> usize {
+        let unread = if self.flags.blocked {
+            self.outbox.bytes()
+        } else {
+            0
+        };
+        unread + self.decoder.buffered_bytes()
     }
 
     fn is_slow(&self, limits: &Limits) -> bool {

@@ -9,12 +9,13 @@ use hubwire_proto::ws::{self, CloseCode};
 use hubwire_proto::{json, simple};
 
 use super::apply::TooManyGroups;
-use super::{MEMORY_RETRY_MS, Shard};
+use super::{MEMORY_RETRY_MS, Shard, TransportKey};
 use crate::command::{Action, Command, Excluded, Target};
 use crate::handler::{CallAnswer, CallTicket, Reply, UpstreamCall, destination_of};
-use crate::hub::{HubIndex, List};
+use crate::hub::{HubIndex, List, Turn};
 use crate::id::Slot;
 use crate::inbox::{Mail, WaiterBit};
+use crate::memory::Account;
 use crate::publication::{Encoding, Origin, Publication};
 use crate::session::{Request, RequestKind, Step, Waiting};
 use crate::transport::Transport;
@@ -29,7 +30,25 @@ enum Outcome {
     /// The session waits for its handler.
     Called,
     /// Nothing happened yet; to be tried again.
-    Wait,
+    Wait(Until),
+}
+
+/// What a request waits for.
+#[derive(Clone, Copy)]
+enum Until {
+    /// Room in another shard's inbox, or for memory.
+    Room,
+    /// The turn of its session in the hub.
+    Turn(HubIndex),
+}
+
+/// Whose turn it is in a busy hub.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum HubTurn {
+    /// Perhaps somebody else's: whoever came before goes first.
+    Queued,
+    /// That of the session at hand.
+    Ours,
 }
 
 impl<T: Transport> Shard<T> {
@@ -55,8 +74,9 @@ impl<T: Transport> Shard<T> {
                 self.fail(slot, CloseCode::POLICY_VIOLATION, reason, None);
             }
             Step::Perform(request) => {
-                if let Outcome::Wait = self.perform_and_report(slot, &request) {
-                    self.wait_for_room(slot, request.into_owned());
+                let outcome = self.perform_and_report(slot, &request, HubTurn::Queued);
+                if let Outcome::Wait(until) = outcome {
+                    self.wait(slot, request.into_owned(), until);
                 }
             }
         }
@@ -70,30 +90,33 @@ impl<T: Transport> Shard<T> {
             let Some(key) = self.retrying.pop_front() else {
                 return;
             };
-            let Some(slot) = self.still(key) else {
-                continue;
-            };
-            let Some(connection) = self.connections.get_mut(slot) else {
-                continue;
-            };
-            connection.link.flags.retrying = false;
-            let Some(parked) = connection
-                .session
-                .as_mut()
-                .and_then(|session| session.parked_mut())
-            else {
-                continue;
-            };
-            let Waiting::Room { request } = &mut parked.waiting else {
-                continue;
-            };
-            let request = std::mem::replace(request, Request::nothing());
-            match self.perform_and_report(slot, &request) {
-                Outcome::Wait => self.wait_for_room(slot, request),
-                // `perform` parked it anew, with what it holds.
-                Outcome::Called => {}
-                Outcome::Done | Outcome::Failed { .. } => self.resume(slot),
-            }
+            self.retry(key, HubTurn::Queued);
+        }
+    }
+
+    /// Tries the request of a session that waits again.
+    pub(super) fn retry(&mut self, key: TransportKey, turn: HubTurn) {
+        let Some(slot) = self.still(key) else { return };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        connection.link.flags.retrying = false;
+        let Some(parked) = connection
+            .session
+            .as_mut()
+            .and_then(|session| session.parked_mut())
+        else {
+            return;
+        };
+        let Waiting::Room { request } = &mut parked.waiting else {
+            return;
+        };
+        let request = std::mem::replace(request, Request::nothing());
+        match self.perform_and_report(slot, &request, turn) {
+            Outcome::Wait(until) => self.wait(slot, request, until),
+            // `perform` parked it anew, with what it holds.
+            Outcome::Called => self.recharge_input(slot),
+            Outcome::Done | Outcome::Failed { .. } => self.resume(slot),
         }
     }
 
@@ -136,24 +159,32 @@ impl<T: Transport> Shard<T> {
         self.resume(slot);
     }
 
-    fn perform_and_report(&mut self, slot: Slot, request: &Request<'_>) -> Outcome {
-        let outcome = self.perform(slot, request);
+    fn perform_and_report(&mut self, slot: Slot, request: &Request<'_>, turn: HubTurn) -> Outcome {
+        let outcome = self.perform(slot, request, turn);
         match &outcome {
             Outcome::Done => self.succeed(slot, request.ack_id),
             Outcome::Failed { name, message } => {
                 self.report_failure(slot, request.ack_id, *name, message);
             }
-            Outcome::Called | Outcome::Wait => {}
+            Outcome::Called | Outcome::Wait(_) => {}
         }
         outcome
     }
 
-    fn perform(&mut self, slot: Slot, request: &Request<'_>) -> Outcome {
+    fn perform(&mut self, slot: Slot, request: &Request<'_>, turn: HubTurn) -> Outcome {
         let Some(index) = self.connections.get(slot).map(|connection| connection.hub) else {
             return Outcome::Done;
         };
-        if self.hub(index).is_none_or(crate::hub::Hub::is_busy) {
-            return Outcome::Wait;
+        let Some(hub) = self.hub(index) else {
+            return Outcome::Done;
+        };
+        let is_taken = match turn {
+            HubTurn::Queued => hub.is_busy(),
+            HubTurn::Ours => hub.walk.is_some(),
+        };
+        // Events concern no list, so they need no turn.
+        if is_taken && !matches!(request.kind, RequestKind::Event { .. }) {
+            return Outcome::Wait(Until::Turn(index));
         }
         match &request.kind {
             RequestKind::Join { group } => match self.join(slot, group) {
@@ -187,9 +218,9 @@ impl<T: Transport> Shard<T> {
         data: &Data<'_>,
         no_echo: bool,
     ) -> Outcome {
-        if self.node.memory().is_exceeded() {
+        if self.node.memory().is_full() {
             self.memory_retry_at = Some(self.now.plus(MEMORY_RETRY_MS));
-            return Outcome::Wait;
+            return Outcome::Wait(Until::Room);
         }
         let Some(hub) = self.hub(index) else {
             return Outcome::Done;
@@ -211,7 +242,7 @@ impl<T: Transport> Shard<T> {
         } else {
             match self.node.reserve_in_all(others, self.waiter()) {
                 Some(permits) => permits,
-                None => return Outcome::Wait,
+                None => return Outcome::Wait(Until::Room),
             }
         };
         let hub_name = Arc::clone(&hub.name);
@@ -308,12 +339,15 @@ impl<T: Transport> Shard<T> {
                 connection.seat.connection(),
                 call,
             ),
-            charge: self.node.memory().guard(data.bytes.len()),
+            charge: self
+                .node
+                .memory()
+                .guard(Account::Incoming, data.bytes.len()),
         });
         Outcome::Called
     }
 
-    fn wait_for_room(&mut self, slot: Slot, request: Request<'static>) {
+    fn wait(&mut self, slot: Slot, request: Request<'static>, until: Until) {
         let Some(key) = self.key(slot) else { return };
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
@@ -326,9 +360,15 @@ impl<T: Transport> Shard<T> {
             self.numbers.sessions_waited_for_room += 1;
         }
         session.park(Waiting::Room { request });
-        if !connection.link.flags.retrying {
-            connection.link.flags.retrying = true;
-            self.retrying.push_back(key);
+        if !std::mem::replace(&mut connection.link.flags.retrying, true) {
+            match until {
+                Until::Room => self.retrying.push_back(key),
+                Until::Turn(index) => {
+                    if let Some(hub) = self.hub_mut(index) {
+                        hub.backlog.push_back(Turn::Session(key));
+                    }
+                }
+            }
         }
         self.recharge_input(slot);
     }
@@ -371,8 +411,8 @@ impl<T: Transport> Shard<T> {
             .session
             .as_ref()
             .and_then(|session| session.parked());
-        if let (None, Some(error)) = (parked, connection.link.broken) {
-            return self.fail_in_order(slot, error);
+        if let (None, Some(ending)) = (parked, connection.link.ending) {
+            return self.end_in_order(slot, ending);
         }
         let held = parked.map_or(0, |parked| parked.held_bytes);
         if connection.link.flags.paused && held < limit {

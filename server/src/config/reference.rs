@@ -127,7 +127,12 @@ pub fn limits_reference() -> String {
         (
             "REST bodies of all requests while they arrive",
             format!("{} MiB", rest::BODY_BYTES_AT_ONCE >> 20),
-            "The next wait, then get 408.",
+            "The next wait, then get 503.",
+        ),
+        (
+            "reason of a close over REST",
+            format!("{} bytes", rest::MAX_REASON_BYTES),
+            "The request gets 400.",
         ),
         (
             "shards",

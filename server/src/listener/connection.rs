@@ -25,6 +25,9 @@ use tokio::time::{Instant, Sleep};
 
 use super::{Answer, Bounds, ListenerCounters, Reply, Service, Upgrade, ended, reply};
 
+/// How long a connection may rest while many others are open.
+const CROWDED_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// hyper refuses a smaller buffer.
 const LEAST_HEADER_BYTES: usize = 8192;
 
@@ -103,6 +106,17 @@ impl<S: Service> Guest<S> {
         }
     }
 
+    /// How long the connection may rest now. With more than half of the places taken, whoever has
+    /// nothing to ask gives way soon.
+    fn idle_timeout(&self) -> Duration {
+        let open = self.counters.open.load(Ordering::Relaxed);
+        if usize::try_from(open).is_ok_and(|open| open <= self.bounds.connections / 2) {
+            self.bounds.idle_timeout
+        } else {
+            self.bounds.idle_timeout.min(CROWDED_IDLE_TIMEOUT)
+        }
+    }
+
     async fn answer(
         &self,
         mut request: Request<Incoming>,
@@ -111,12 +125,12 @@ impl<S: Service> Guest<S> {
         lock(&exchange).begin(self.bounds.exchange_timeout);
         let socket = hyper::upgrade::on(&mut request);
         let Some(answer) = caught(self.service.answer(request, self.peer)).await else {
-            lock(&exchange).finish(self.bounds.idle_timeout);
+            lock(&exchange).finish(self.idle_timeout());
             return Ok(reply::empty(StatusCode::INTERNAL_SERVER_ERROR));
         };
         let Answer { reply, upgrade } = answer;
         let mut exchange = lock(&exchange);
-        exchange.finish(self.bounds.idle_timeout);
+        exchange.finish(self.idle_timeout());
         exchange.upgrade = upgrade.map(|then| (socket, then));
         Ok(reply)
     }

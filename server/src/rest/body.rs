@@ -9,7 +9,7 @@ use hubwire_proto::message::DataType;
 use hyper::HeaderMap;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_TYPE, EXPECT};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::error::RestError;
@@ -34,6 +34,9 @@ pub(super) struct Message {
     pub(super) payload: Vec<u8>,
 }
 
+/// The room that a body takes up.
+pub(super) type Room<'a> = SemaphorePermit<'a>;
+
 /// Reads bodies within bounds of each and of all together.
 pub(super) struct Bodies {
     limit: usize,
@@ -49,20 +52,19 @@ impl Bodies {
         }
     }
 
-    /// Reads the message that a request carries.
+    /// Reads the message that a request carries. The room is to be kept until the message is on
+    /// its way, so that requests that wait count too.
     pub(super) async fn read(
         &self,
         headers: &HeaderMap,
         body: &mut Incoming,
-    ) -> Result<Message, RestError> {
+    ) -> Result<(Message, Room<'_>), RestError> {
         let form = Form::of(headers)?;
-        let payload = timeout(TIMEOUT, self.bytes(body))
-            .await
-            .unwrap_or_else(|_| Err(RestError::body_timeout()))?;
-        form.message(payload)
+        let (payload, room) = self.bytes(body).await?;
+        Ok((form.message(payload)?, room))
     }
 
-    async fn bytes(&self, body: &mut Incoming) -> Result<Vec<u8>, RestError> {
+    async fn bytes(&self, body: &mut Incoming) -> Result<(Vec<u8>, Room<'_>), RestError> {
         let hint = body.size_hint();
         let least = usize::try_from(hint.lower()).unwrap_or(usize::MAX);
         if least > self.limit {
@@ -75,11 +77,18 @@ impl Bodies {
             self.limit
         };
         let room = u32::try_from(pages(most)).unwrap_or(u32::MAX);
-        let _room = self
-            .room
-            .acquire_many(room)
+        let room = timeout(TIMEOUT, self.room.acquire_many(room))
             .await
-            .map_err(|_| RestError::body_timeout())?;
+            .ok()
+            .and_then(Result::ok)
+            .ok_or_else(|| RestError::unavailable(NO_ROOM))?;
+        let bytes = timeout(TIMEOUT, self.arriving(body, least))
+            .await
+            .unwrap_or_else(|_| Err(RestError::body_timeout()))?;
+        Ok((bytes, room))
+    }
+
+    async fn arriving(&self, body: &mut Incoming, least: usize) -> Result<Vec<u8>, RestError> {
         let mut bytes = Vec::with_capacity(least);
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| RestError::bad_body("The request body is broken."))?;
@@ -137,6 +146,7 @@ enum Charset {
     },
 }
 
+const NO_ROOM: &str = "The server has no room for the request body now.";
 const INVALID_JSON: &str = "The request body is not a valid JSON.";
 /// As for clients: receivers would choke on it.
 const JSON_TOO_DEEP: &str = "The request body is nested too deeply.";

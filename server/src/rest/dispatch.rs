@@ -70,6 +70,23 @@ impl Dispatch {
         self.node.memory()
     }
 
+    /// Waits until the node's queues are within their bound. To be called before a message is
+    /// made, which counts towards them.
+    ///
+    /// # Errors
+    ///
+    /// 503 if they were not in time.
+    pub(super) async fn wait_for_memory(&self) -> Result<(), RestError> {
+        let deadline = Instant::now() + self.timeout;
+        while self.node.memory().is_full() {
+            if Instant::now() >= deadline {
+                return Err(self.missed(NO_ROOM));
+            }
+            tokio::time::sleep(MEMORY_RETRY).await;
+        }
+        Ok(())
+    }
+
     /// Sends a command to all shards that it concerns, or to none.
     ///
     /// # Errors
@@ -80,23 +97,13 @@ impl Dispatch {
             return Ok(());
         };
         let to = self.node.route(hub, &target);
-        let deadline = Instant::now() + self.timeout;
-        while !to.is_empty() && self.node.memory().is_exceeded() {
-            if Instant::now() >= deadline {
-                return Err(RestError::unavailable(NO_ROOM));
-            }
-            tokio::time::sleep(MEMORY_RETRY).await;
-        }
-        self.send_by(
-            &Command {
-                hub: hub.into(),
-                target,
-                action,
-            },
-            to,
-            deadline,
-        )
-        .await
+        let command = Command {
+            hub: hub.into(),
+            target,
+            action,
+        };
+        self.send_by(&command, to, Instant::now() + self.timeout)
+            .await
     }
 
     /// Sends a command and gathers the answers of all shards that it concerns; none if it

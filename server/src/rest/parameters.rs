@@ -12,6 +12,8 @@ use crate::listener::Query;
 
 /// The longest time to live of a message, in seconds.
 const MAX_TIME_TO_LIVE: u32 = 300;
+/// The longest `reason` of a close, which every closed client is told.
+pub(crate) const MAX_REASON_BYTES: usize = 4096;
 
 /// A missing version is the latest one.
 pub(super) fn check_version(query: &Query<'_>) -> Result<(), RestError> {
@@ -46,10 +48,14 @@ pub(super) fn excluded(query: &Query<'_>) -> Result<Excluded, RestError> {
 /// The reason for closing.
 pub(super) fn reason(query: &Query<'_>) -> Result<Option<Arc<str>>, RestError> {
     let reasons = texts(query, "reason")?;
-    Ok(reasons
-        .into_iter()
-        .find(|reason| !reason.is_empty())
-        .map(Arc::from))
+    let reason = reasons.into_iter().find(|reason| !reason.is_empty());
+    if reason
+        .as_ref()
+        .is_some_and(|reason| reason.len() > MAX_REASON_BYTES)
+    {
+        return Err(invalid("reason"));
+    }
+    Ok(reason.map(Arc::from))
 }
 
 /// A whole number in a range, given at most once.

@@ -87,6 +87,27 @@ fn what_came_before_broken_bytes_is_answered_before_the_failure() {
 }
 
 #[test]
+fn what_came_before_a_close_frame_is_handled_before_the_close() {
+    let mut world = world(Limits::default());
+    let mut client = parked(&mut world);
+    client.text(&json::publish("room", "one", false, Some(2)));
+    client.close(1000);
+    world.run();
+    assert_eq!(client.receive_all(), []);
+    answer(&mut world, "answer");
+    let seen = client.receive_all();
+    let expected = [
+        json::from_server("answer"),
+        json::acked(1),
+        json::from_group("room", "one"),
+        json::acked(2),
+    ];
+    assert_eq!(seen[..4], expected.map(Seen::Text));
+    assert_eq!(seen[4..], [Seen::Close(Some(1000), String::new())]);
+    world.assert_empty();
+}
+
+#[test]
 fn at_the_bound_reading_stops_and_goes_on_after_the_answer() {
     let mut world = world(Limits {
         parked_input_bytes: 300,

@@ -67,6 +67,7 @@ impl Plan {
             members: random.pick(&[1, 2, 3, 5, 10, 1000]),
             reads: random.between(1, 4),
             flushes: random.between(1, 4),
+            bytes_sent: 16 << 20,
         };
         Self {
             shards: random.between(1, 5),

@@ -16,9 +16,13 @@ impl Game {
         for actor in &mut self.actors {
             actor.reading = true;
         }
-        for _ in 0..4 {
+        // Sessions that wait for memory look again after a while, each at its own time.
+        for round in 0..500 {
             self.settle();
             self.world.now = self.world.now.plus(20);
+            if round > 4 && self.world.node.numbers().parked_connections == 0 {
+                break;
+            }
         }
         self.settle();
         self.check_requests();
