@@ -1,7 +1,5 @@
 //! Logs, and what keeps secrets out of them.
 
-use std::fmt;
-
 use hubwire_proto::percent;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
@@ -20,22 +18,6 @@ pub fn init(config: &LogConfig) {
     let _ = tracing_subscriber::registry()
         .with(lines.with_filter(config.targets()))
         .try_init();
-}
-
-/// A value that logs never show, whatever the format asked for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Redacted<T>(pub T);
-
-impl<T> fmt::Debug for Redacted<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(REDACTED)
-    }
-}
-
-impl<T> fmt::Display for Redacted<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(REDACTED)
-    }
 }
 
 const REDACTED: &str = "(redacted)";
@@ -145,15 +127,5 @@ mod tests {
         check("https://h.example/a@b", "https://h.example/a@b");
         check("/a?x=1#access_token=s", "/a?x=1");
         check("/a?x=?access_token=s", "/a?x=?access_token=s");
-    }
-
-    #[test]
-    fn a_redacted_value_does_not_show() {
-        let secret = Redacted("s3cret");
-        assert_eq!(
-            format!("{secret} {secret:?} {secret:#?}"),
-            "(redacted) (redacted) (redacted)"
-        );
-        assert_eq!(secret.0, "s3cret");
     }
 }

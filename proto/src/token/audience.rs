@@ -11,7 +11,6 @@ use crate::percent;
 /// The hosts that a token may name.
 #[derive(Debug, Clone, Copy)]
 pub struct Authorities<'a> {
-    any: bool,
     host: Option<&'a str>,
     endpoints: &'a [Endpoint],
 }
@@ -21,30 +20,14 @@ impl<'a> Authorities<'a> {
     /// ports do not count.
     #[must_use]
     pub const fn new(host: Option<&'a str>, endpoints: &'a [Endpoint]) -> Self {
-        Self {
-            any: false,
-            host,
-            endpoints,
-        }
-    }
-
-    /// Any host, for servers behind proxies that rewrite it. Endpoints still tell which base paths
-    /// a proxy may have removed.
-    #[must_use]
-    pub const fn any(endpoints: &'a [Endpoint]) -> Self {
-        Self {
-            any: true,
-            host: None,
-            endpoints,
-        }
+        Self { host, endpoints }
     }
 
     /// The paths that an audience may mean here: its own if the host is ours, and what is left of
     /// it below the base path of each endpoint on that host.
     fn paths<'u>(self, audience: &'u Audience<'_>) -> impl Iterator<Item = &'u str> {
         let is = |known: &str| strip_default_port(known).eq_ignore_ascii_case(audience.authority);
-        let own = self.any
-            || self.host.is_some_and(is)
+        let own = self.host.is_some_and(is)
             || self
                 .endpoints
                 .iter()
@@ -52,7 +35,7 @@ impl<'a> Authorities<'a> {
         let below = self
             .endpoints
             .iter()
-            .filter(move |endpoint| self.any || is(endpoint.authority()))
+            .filter(move |endpoint| is(endpoint.authority()))
             .filter(|endpoint| !endpoint.base_path().is_empty())
             .filter_map(|endpoint| audience.path.strip_prefix(endpoint.base_path()))
             .filter(|path| path.starts_with('/'));
