@@ -6,3 +6,5 @@
 mod commands;
 mod config;
 mod process;
+#[cfg(unix)]
+mod serve;

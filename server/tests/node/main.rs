@@ -8,6 +8,12 @@
 mod clients;
 mod front;
 mod handshake;
+mod hostile;
 mod listing;
+#[cfg(target_os = "linux")]
+mod memory;
 mod rest;
+#[cfg(unix)]
+mod shutdown;
+mod slow;
 mod support;

@@ -2,6 +2,7 @@
 
 mod http;
 mod process;
+pub(crate) mod raw;
 mod socket;
 mod tokens;
 
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use http::{Request, Response};
 pub(crate) use process::{PRIMARY_KEY, SECONDARY_KEY, Server};
+pub(crate) use raw::Raw;
 pub(crate) use socket::{Client, Connect};
 pub(crate) use tokens::Token;
 

@@ -38,6 +38,17 @@ impl Server {
         })
     }
 
+    /// Starts a server whose allocator gives freed pages back at once, so that its resident memory
+    /// is what it uses and not what it used some seconds ago.
+    pub(crate) fn start_without_page_cache(shards: usize, settings: &str) -> Self {
+        Self::start_with(shards, settings, |binary| {
+            let mut env = Command::new("env");
+            env.arg("_RJEM_MALLOC_CONF=dirty_decay_ms:0,muzzy_decay_ms:0")
+                .arg(binary);
+            env
+        })
+    }
+
     fn start_with(shards: usize, settings: &str, command: impl Fn(&str) -> Command) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("hubwire.toml");
@@ -89,6 +100,11 @@ access_keys.secondary = \"{SECONDARY_KEY}\"
             log,
             _directory: directory,
         }
+    }
+
+    /// The id of the process.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.lock().unwrap().id()
     }
 
     /// What the server has logged.
