@@ -9,6 +9,8 @@ use crate::id::Slot;
 /// Milliseconds in a bucket: how late a timer may fire.
 pub const GRANULARITY_MS: u64 = 128;
 const BUCKETS: usize = 512;
+/// Timers that an empty bucket keeps room for.
+const KEPT: usize = 8;
 
 /// What a timer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +89,8 @@ impl Wheel {
                 wait
             });
             self.armed -= before - timers.len();
-            if timers.is_empty() && timers.capacity() > 64 {
+            // Connections that came and went must leave nothing behind.
+            if timers.is_empty() && timers.capacity() > KEPT {
                 *timers = Vec::new();
             }
         }
