@@ -16,8 +16,9 @@ use tokio::sync::watch;
 use crate::config::{Config, HubConfig, UrlTemplate};
 use crate::front::{FrontDoor, FrontSettings};
 use crate::shards::{Clock, Shards};
+use crate::signals::StopRequests;
 use crate::startup_screen::{self, Facts};
-use crate::{admin, descriptors, signals};
+use crate::{admin, descriptors};
 
 /// Threads of the front door. It is idle but for new connections and REST.
 const FRONT_DOOR_THREADS: usize = 2;
@@ -36,7 +37,7 @@ const DRAIN_POLL: Duration = Duration::from_millis(5);
 /// If the node cannot start: an address is taken, or the system refuses a thread.
 pub fn run(config: &Config) -> anyhow::Result<()> {
     let clock = Clock::start();
-    let most_connections = descriptors::raise_limit();
+    let descriptors = descriptors::raise_limit();
     // Both addresses are taken before anything else happens, so that a conflict is the first and
     // only message.
     let listener = listen(config, config.listen)?;
@@ -55,14 +56,14 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let node = Node::new(
         NodeId(0),
         config.shards,
-        limits(config, most_connections),
+        limits(config, descriptors.connections),
         hub_table(config),
     );
     let shards = Shards::start(&node, clock)?;
     let front = FrontDoor::new(
         Arc::clone(&node),
         shards.doorways.clone(),
-        FrontSettings::new(config, bound.port())?,
+        FrontSettings::new(config, bound.port(), descriptors.http_connections)?,
     );
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(FRONT_DOOR_THREADS)
@@ -73,7 +74,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
 
     runtime.block_on(async {
         // From here on a signal ends the node in order.
-        let stop = signals::stop_requested()?;
+        let mut stop = StopRequests::watch()?;
         let (ending, ended) = watch::channel(false);
         let serving = tokio::spawn(front.clone().serve(to_tokio(listener)?, ended.clone()));
         if let Some(listener) = admin_listener {
@@ -82,7 +83,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         greet(config, bound, admin_bound)?;
         tracing::info!(address = %bound, shards = config.shards, "serving");
 
-        stop.await;
+        stop.next().await;
         tracing::info!("shutting down");
         node.shut_down();
         let deadline = config.limits.shutdown_timeout;
@@ -93,11 +94,14 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
             let _ = ending.send(true);
             let _ = serving.await;
         });
-        if drained.await.is_err() {
-            tracing::warn!(
-                connections = node.connections(),
-                "stopped before every client had closed"
-            );
+        let in_time = tokio::select! {
+            drained = drained => drained.is_ok(),
+            // Asked twice, it ends at once.
+            () = stop.next() => false,
+        };
+        if !in_time {
+            let connections = node.connections();
+            tracing::warn!(connections, "stopped before every client had closed");
         }
         anyhow::Ok(())
     })?;

@@ -1,13 +1,28 @@
 //! The process's limit of open descriptors: raised at start, and what it allows.
 
-/// Descriptors that are not client connections: listeners, pollers, logs, HTTP exchanges, files.
-const RESERVE: u64 = 256;
+/// Descriptors for what is neither a client connection nor an HTTP exchange: listeners, pollers,
+/// logs, files, the admin listener's exchanges.
+const RESERVE: u64 = 128;
 
-/// Raises the soft limit to the hard limit and returns how many client connections fit.
-/// Without such a limit, as many as a node could ever have.
+/// HTTP connections that may be open at once where descriptors allow it. Each may hold a buffer
+/// of `limits.header_bytes`; upgraded sockets do not count.
+pub(crate) const MOST_HTTP_CONNECTIONS: usize = 4096;
+
+const MOST_CONNECTIONS: usize = 1 << 24;
+
+/// How the descriptors are divided, so that neither kind of connection can use up the other's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Descriptors {
+    /// Client connections.
+    pub(crate) connections: usize,
+    /// HTTP connections, those being upgraded included.
+    pub(crate) http_connections: usize,
+}
+
+/// Raises the soft limit to the hard limit and divides it.
 #[cfg(unix)]
 #[must_use]
-pub(crate) fn raise_limit() -> usize {
+pub(crate) fn raise_limit() -> Descriptors {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     let limit = getrlimit(Resource::Nofile);
@@ -22,24 +37,28 @@ pub(crate) fn raise_limit() -> usize {
             limit.current
         }
     };
-    current.map_or(MOST, connections_within)
+    divide(current.unwrap_or(u64::MAX))
 }
 
 /// Elsewhere descriptors have no limit that a process could ask for.
 #[cfg(not(unix))]
 #[must_use]
-pub(crate) fn raise_limit() -> usize {
-    MOST
+pub(crate) fn raise_limit() -> Descriptors {
+    divide(u64::MAX)
 }
 
-const MOST: usize = 1 << 24;
-
-fn connections_within(descriptors: u64) -> usize {
-    // With few descriptors a quarter is kept, so that something is left for clients.
-    let reserve = RESERVE.min(descriptors / 4);
-    usize::try_from(descriptors - reserve)
-        .unwrap_or(MOST)
-        .clamp(1, MOST)
+fn divide(descriptors: u64) -> Descriptors {
+    // With few descriptors an eighth is kept, so that something is left for clients.
+    let rest = descriptors - RESERVE.min(descriptors / 8);
+    let http = usize::try_from(rest / 16).unwrap_or(MOST_HTTP_CONNECTIONS);
+    let http_connections = http.clamp(4, MOST_HTTP_CONNECTIONS);
+    let connections = usize::try_from(rest).unwrap_or(MOST_CONNECTIONS);
+    Descriptors {
+        connections: connections
+            .saturating_sub(http_connections)
+            .clamp(1, MOST_CONNECTIONS),
+        http_connections,
+    }
 }
 
 #[cfg(test)]
@@ -47,19 +66,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reserve_is_kept_from_clients() {
-        for (descriptors, connections) in [
-            (20_000, 19_744),
-            (1024, 768),
-            (64, 48),
-            (0, 1),
-            (u64::MAX, MOST),
+    fn clients_and_http_share_what_the_reserve_leaves() {
+        for (descriptors, connections, http_connections) in [
+            (20_000, 18_630, 1242),
+            (1024, 840, 56),
+            (64, 52, 4),
+            (0, 1, 4),
+            (u64::MAX, MOST_CONNECTIONS, MOST_HTTP_CONNECTIONS),
         ] {
-            assert_eq!(
-                connections_within(descriptors),
+            let expected = Descriptors {
                 connections,
-                "{descriptors}"
-            );
+                http_connections,
+            };
+            assert_eq!(divide(descriptors), expected, "{descriptors}");
         }
     }
 }

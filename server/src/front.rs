@@ -29,10 +29,6 @@ use crate::shards::Doorway;
 pub(crate) use auth::{Unauthorized, Verifier};
 use route::Route;
 
-/// HTTP connections at once. Each may hold a buffer of `limits.header_bytes`; upgraded sockets do
-/// not count.
-pub(crate) const HTTP_CONNECTIONS: usize = 4096;
-
 /// How long an HTTP connection may rest between a response and the next request: longer than the
 /// pools of the vendor's libraries rest, so that they close first.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
@@ -51,12 +47,13 @@ pub struct FrontSettings {
 }
 
 impl FrontSettings {
-    /// The settings of a node that listens on `port`.
+    /// The settings of a node that listens on `port` and may have `http_connections` open at once,
+    /// upgraded ones not counted.
     ///
     /// # Errors
     ///
     /// If the configuration has no endpoint and `port` is 0.
-    pub fn new(config: &Config, port: u16) -> Result<Self, ConfigError> {
+    pub fn new(config: &Config, port: u16, http_connections: usize) -> Result<Self, ConfigError> {
         let limits = &config.limits;
         let rest = RestSettings {
             body_bytes: limits.rest_body_bytes,
@@ -72,7 +69,7 @@ impl FrontSettings {
                 head_timeout: limits.handshake_timeout,
                 idle_timeout: IDLE_TIMEOUT,
                 exchange_timeout: rest.longest_exchange(),
-                connections: HTTP_CONNECTIONS,
+                connections: http_connections,
                 drain_timeout: DRAIN_TIMEOUT,
             },
             rest,

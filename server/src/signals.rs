@@ -1,32 +1,63 @@
 //! The signals that end a node.
 
-use std::future::Future;
 use std::io;
 
-/// Resolves when the process is asked to stop: SIGTERM or SIGINT, elsewhere Ctrl-C. The handlers
-/// are in place when this returns.
-///
-/// # Errors
-///
-/// If the system refuses a handler.
+/// Requests to stop: SIGTERM or SIGINT, elsewhere Ctrl-C.
 #[cfg(unix)]
-pub(crate) fn stop_requested() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
+pub(crate) struct StopRequests {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
 }
 
-/// See the other.
+#[cfg(unix)]
+impl StopRequests {
+    /// Puts the handlers in place.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses one.
+    pub(crate) fn watch() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Resolves at the next request.
+    pub(crate) async fn next(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => {
+                    tracing::warn!("SIGHUP has no effect in this version; restart to reconfigure");
+                }
+            }
+        }
+    }
+}
+
+/// Requests to stop: SIGTERM or SIGINT, elsewhere Ctrl-C.
 #[cfg(not(unix))]
-pub(crate) fn stop_requested() -> io::Result<impl Future<Output = ()>> {
-    Ok(async {
+pub(crate) struct StopRequests;
+
+#[cfg(not(unix))]
+impl StopRequests {
+    /// Puts the handlers in place.
+    ///
+    /// # Errors
+    ///
+    /// None here.
+    pub(crate) fn watch() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    /// Resolves at the next request.
+    pub(crate) async fn next(&mut self) {
         let _ = tokio::signal::ctrl_c().await;
-    })
+    }
 }

@@ -25,6 +25,8 @@ pub struct Facts {
     pub admin: Option<SocketAddr>,
     /// The configuration file in use.
     pub file: Option<PathBuf>,
+    /// How this program is called from where it was started.
+    pub program: String,
     /// Options that lead other `hubwire` commands to this node; empty, or begins with a blank.
     pub options: String,
     /// Whether a [`DEFAULT_FILE`] lies in the working directory but is not in use.
@@ -65,6 +67,7 @@ impl Facts {
         Ok(Self {
             admin,
             file: config.file.clone(),
+            program: program(),
             options: options(config, &endpoint),
             file_unused: config.file.is_none() && Path::new(DEFAULT_FILE).exists(),
             public,
@@ -76,6 +79,26 @@ impl Facts {
             endpoint,
         })
     }
+}
+
+/// The name alone if a shell would find it, else the path, the short one if there is one.
+fn program() -> String {
+    let Ok(path) = std::env::current_exe() else {
+        return "hubwire".to_owned();
+    };
+    let is_here = |folder: PathBuf| {
+        folder
+            .join("hubwire")
+            .canonicalize()
+            .is_ok_and(|found| found == path)
+    };
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&folders).any(is_here) {
+        return "hubwire".to_owned();
+    }
+    let folder = std::env::current_dir().unwrap_or_default();
+    let short = path.strip_prefix(folder).unwrap_or(&path);
+    shell_word(&short.display().to_string())
 }
 
 /// What another command cannot find out by itself: the file, and an address that is not in it.
@@ -128,7 +151,10 @@ fn public(config: &Config, endpoint: &Endpoint, now: UnixSeconds) -> Option<Publ
 #[must_use]
 pub fn render(facts: &Facts) -> String {
     let Facts {
-        endpoint, options, ..
+        endpoint,
+        program,
+        options,
+        ..
     } = facts;
     let mut screen = Screen(String::new());
     screen.line(format_args!(
@@ -148,11 +174,11 @@ pub fn render(facts: &Facts) -> String {
         None => {
             screen.fact(
                 "Connection string",
-                format_args!("hubwire connection-string{options}"),
+                format_args!("{program} connection-string{options}"),
             );
             screen.fact(
                 "Client URL",
-                format_args!("hubwire token --hub chat{options}"),
+                format_args!("{program} token --hub chat{options}"),
             );
         }
     }
@@ -193,14 +219,14 @@ pub fn render(facts: &Facts) -> String {
         "       curl -d hello -H 'Content-Type: text/plain' {endpoint}/api/hubs/chat/:send \\"
     ));
     screen.line(format_args!(
-        "       -H \"Authorization: Bearer $(hubwire token --rest /api/hubs/chat/:send{options})\""
+        "       -H \"Authorization: Bearer $({program} token --rest /api/hubs/chat/:send{options})\""
     ));
     screen.line("  3. With Node 22 or newer, a client that speaks the json subprotocol:");
     screen
         .line(r#"       node -e 's = new WebSocket(process.argv[1], "json.webpubsub.azure.v1");"#);
     screen.line("         s.onmessage = e => console.log(e.data)' \\");
     screen.line(format_args!(
-        "         \"$(hubwire token --hub chat{options})\""
+        "         \"$({program} token --hub chat{options})\""
     ));
     screen.0
 }
@@ -260,6 +286,7 @@ mod tests {
             endpoint: Endpoint::parse("http://localhost:8080").unwrap(),
             admin: None,
             file: None,
+            program: "hubwire".to_owned(),
             options: String::new(),
             file_unused: false,
             public: Some(PublicAccess {

@@ -211,7 +211,7 @@ impl<T: Transport> Shard<T> {
         if change == Change::Edge && self.keeps_interest {
             self.node
                 .interest()
-                .clear(Kind::Hub, &hub.name, &"".into(), self.id);
+                .clear(Kind::Hub, &hub.name, "", self.id);
         }
         self.end_hub_if_over(index);
     }

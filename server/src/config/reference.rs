@@ -9,7 +9,7 @@ use super::environment::variable_name;
 use super::keys::{Default, HUB, Key, ROOT, Shape};
 use super::limits;
 use super::tree::join;
-use crate::{front, rest};
+use crate::{descriptors, front, rest};
 
 /// The reference of all configuration keys, in Markdown.
 #[must_use]
@@ -111,7 +111,10 @@ pub fn limits_reference() -> String {
         ),
         (
             "HTTP connections at once, upgraded ones not counted",
-            front::HTTP_CONNECTIONS.to_string(),
+            format!(
+                "{}, or a sixteenth of the descriptors",
+                descriptors::MOST_HTTP_CONNECTIONS
+            ),
             "The next wait to be accepted.",
         ),
         (

@@ -64,6 +64,9 @@ impl Refusal {
 
     fn into_reply(self) -> Reply {
         let mut reply = reply::with_body(self.status, reply::TEXT, self.text.into_owned());
+        // A refused client has nothing more to ask here, and its place is wanted.
+        let close = HeaderValue::from_static("close");
+        reply.headers_mut().insert(CONNECTION, close);
         if let Some((name, value)) = self.header {
             reply.headers_mut().insert(name, value);
         }
