@@ -176,12 +176,31 @@ fn bytes_behind_the_upgrade_request_reach_the_client_session() {
 
 #[test]
 #[cfg(unix)]
+fn silent_sockets_cannot_take_the_descriptors_of_clients() {
+    let server = Server::start_with_descriptors(1, "[limits]\nhandshake_timeout_seconds = 1\n", 64);
+    let silent: Vec<TcpStream> = (0..12).map(|_| server.dial()).collect();
+    let (mut client, _) = Client::json(&server, "chat", None);
+    client.send(r#"{"type":"ping"}"#);
+    assert_eq!(client.message()["type"], "pong");
+    assert_eq!(server.metric("hubwire_accept_failures_total"), 0);
+    drop(silent);
+}
+
+#[test]
+#[cfg(unix)]
 fn a_server_out_of_descriptors_recovers() {
-    let server =
-        Server::start_with_descriptors(1, "[limits]\nhandshake_timeout_seconds = 300\n", 64);
+    // So few that what the process needs for itself is more than the reserve.
+    let server = Server::start_with_descriptors(1, "", 40);
+    let token = Token::client(&server, "chat").sign();
+    let upgrade = Request::upgrade(&format!("/client/hubs/chat?access_token={token}"));
+    let upgrade = upgrade.bytes(&server.authority());
     let mut hoard: Vec<TcpStream> = Vec::new();
+    for _ in 0..60 {
+        let mut stream = server.dial();
+        stream.write_all(&upgrade).expect("the system takes it");
+        hoard.push(stream);
+    }
     eventually("no descriptor is left", || {
-        hoard.push(server.dial());
         server
             .log()
             .contains("no connection can be accepted")
