@@ -30,7 +30,7 @@ fn connections_that_came_and_went_leave_no_memory_behind() {
     /// Connections of a round.
     const CYCLES: usize = 2000;
     /// A quarter of a KiB per connection; one whose state stayed would cost more. It is not zero
-    /// because the allocator's own bookkeeping grows while pages come and go.
+    /// because a timer outlives its connection until it would have fired.
     const MARGIN: u64 = 512 * 1024;
 
     // The timer of a connection that has gone stays until it is due, so it has to be due soon.
