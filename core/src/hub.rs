@@ -4,6 +4,7 @@
 //! Only lists of slots are here; the connections themselves are the shard's.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -66,6 +67,21 @@ pub struct Walk {
     pub visited: usize,
     /// Connections that the command was applied to so far.
     pub applied: usize,
+}
+
+impl Walk {
+    /// A walk over some places of a list that has not begun.
+    #[must_use]
+    pub fn over(command: Command, list: List, places: Range<usize>) -> Self {
+        Self {
+            command,
+            list,
+            next: places.start,
+            end: places.end,
+            visited: 0,
+            applied: 0,
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -78,45 +78,15 @@ impl<T: Transport> Shard<T> {
             return self.answer(&command, Answer::nobody(&command.action));
         };
         match &command.action {
-            Action::Ask { .. } => self.walk(
-                index,
-                Walk {
-                    command,
-                    list,
-                    next: 0,
-                    end: 0,
-                    visited: 0,
-                    applied: 0,
-                },
-            ),
+            Action::Ask { .. } => self.walk(index, Walk::over(command, list, 0..0)),
             Action::Deliver { .. } => {
                 let end = self.places(index, &list);
-                self.walk(
-                    index,
-                    Walk {
-                        command,
-                        list,
-                        next: 0,
-                        end,
-                        visited: 0,
-                        applied: 0,
-                    },
-                );
+                self.walk(index, Walk::over(command, list, 0..end));
             }
             Action::Join { .. } | Action::Leave { .. } | Action::Close { .. } => {
                 // These change lists, so members must stay in place from the start.
                 let end = self.hub_mut(index).map_or(0, |hub| hub.pin(&list));
-                self.walk(
-                    index,
-                    Walk {
-                        command,
-                        list,
-                        next: 0,
-                        end,
-                        visited: 0,
-                        applied: 0,
-                    },
-                );
+                self.walk(index, Walk::over(command, list, 0..end));
             }
         }
     }
@@ -245,17 +215,7 @@ impl<T: Transport> Shard<T> {
         list: List,
         rest: std::ops::Range<usize>,
     ) {
-        self.put_off(
-            index,
-            Walk {
-                command,
-                list,
-                next: rest.start,
-                end: rest.end,
-                visited: 0,
-                applied: 0,
-            },
-        );
+        self.put_off(index, Walk::over(command, list, rest));
     }
 
     fn put_off(&mut self, index: HubIndex, walk: Walk) {
