@@ -1,6 +1,6 @@
 //! Clients that are in: their first message, groups, and REST seen from their end.
 
-use crate::support::{Client, Connect, Request, Server, Token, eventually, on_one_and_four_shards};
+use crate::support::{Client, Connect, Request, Token, eventually, on_one_and_four_shards};
 
 #[test]
 fn a_json_client_is_told_who_it_is_first() {
@@ -47,23 +47,24 @@ fn initial_groups_need_no_role_and_deliver_at_once() {
 #[test]
 fn a_connection_outlives_its_token() {
     // Case 14.
-    let server = Server::start(1, "[limits]\ntoken_skew_seconds = 0\n");
-    let connect = |url: &str| {
-        Connect::at(url)
-            .offering("json.webpubsub.azure.v1")
-            .open(&server)
-    };
-    let (url, mut client) = eventually("a token lasts long enough to connect", || {
-        let token = Token::client(&server, "chat").expires_in(2).sign();
-        let url = format!("/client/hubs/chat?access_token={token}");
-        let client = connect(&url).ok()?;
-        Some((url, client))
+    on_one_and_four_shards("[limits]\ntoken_skew_seconds = 0\n", |server| {
+        let connect = |url: &str| {
+            Connect::at(url)
+                .offering("json.webpubsub.azure.v1")
+                .open(server)
+        };
+        let (url, mut client) = eventually("a token lasts long enough to connect", || {
+            let token = Token::client(server, "chat").expires_in(2).sign();
+            let url = format!("/client/hubs/chat?access_token={token}");
+            let client = connect(&url).ok()?;
+            Some((url, client))
+        });
+        client.connected();
+        let refused = eventually("the token is over", || connect(&url).err());
+        assert_eq!(refused, 401);
+        client.send(r#"{"type":"ping"}"#);
+        assert_eq!(client.text(), r#"{"type":"pong"}"#);
     });
-    client.connected();
-    let refused = eventually("the token is over", || connect(&url).err());
-    assert_eq!(refused, 401);
-    client.send(r#"{"type":"ping"}"#);
-    assert_eq!(client.text(), r#"{"type":"pong"}"#);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 
 use crate::support::{
     Client, Connect, PRIMARY_KEY, Request, Response, SECONDARY_KEY, Server, Token, eventually,
+    on_one_and_four_shards,
 };
 
 /// Reads until the server closes; what came before that.
@@ -17,51 +18,53 @@ fn rest_of(mut stream: TcpStream) -> Vec<u8> {
 
 #[test]
 fn health_needs_no_token() {
-    let server = Server::start(1, "");
-    for (method, path) in [
-        ("HEAD", "/api/health"),
-        ("GET", "/api/health"),
-        ("GET", "/api/health/"),
-    ] {
-        let response = server.send(Request::new(method, path));
+    on_one_and_four_shards("", |server| {
+        for (method, path) in [
+            ("HEAD", "/api/health"),
+            ("GET", "/api/health"),
+            ("GET", "/api/health/"),
+        ] {
+            let response = server.send(Request::new(method, path));
+            assert_eq!(
+                (response.status, response.header("content-length")),
+                (200, Some("0"))
+            );
+        }
+        let response = server.send(Request::new("POST", "/api/health"));
         assert_eq!(
-            (response.status, response.header("content-length")),
-            (200, Some("0"))
+            (response.status, response.header("allow")),
+            (405, Some("GET, HEAD"))
         );
-    }
-    let response = server.send(Request::new("POST", "/api/health"));
-    assert_eq!(
-        (response.status, response.header("allow")),
-        (405, Some("GET, HEAD"))
-    );
-    assert_eq!(
-        (
-            server.admin("/healthz").status,
-            server.admin("/nothing").status
-        ),
-        (200, 404)
-    );
+        assert_eq!(
+            (
+                server.admin("/healthz").status,
+                server.admin("/nothing").status
+            ),
+            (200, 404)
+        );
+    });
 }
 
 #[test]
 fn unfinished_handshakes_are_closed() {
-    let server = Server::start(1, "[limits]\nhandshake_timeout_seconds = 1\n");
-    let halves: [&[u8]; 4] = [
-        b"",
-        b"G",
-        b"GET /client/hubs/chat HTTP/1.1\r\nHost: x\r\n",
-        b"\r\n",
-    ];
-    let streams = halves.map(|half| {
-        let mut stream = server.dial();
-        stream.write_all(half).unwrap();
-        stream
-    });
-    for stream in streams {
-        assert_eq!(rest_of(stream), b"");
-    }
-    eventually("all are counted", || {
-        (server.metric("hubwire_handshake_timeouts_total") == 4).then_some(())
+    on_one_and_four_shards("[limits]\nhandshake_timeout_seconds = 1\n", |server| {
+        let halves: [&[u8]; 4] = [
+            b"",
+            b"G",
+            b"GET /client/hubs/chat HTTP/1.1\r\nHost: x\r\n",
+            b"\r\n",
+        ];
+        let streams = halves.map(|half| {
+            let mut stream = server.dial();
+            stream.write_all(half).unwrap();
+            stream
+        });
+        for stream in streams {
+            assert_eq!(rest_of(stream), b"");
+        }
+        eventually("all are counted", || {
+            (server.metric("hubwire_handshake_timeouts_total") == 4).then_some(())
+        });
     });
 }
 
@@ -86,92 +89,97 @@ fn silent_sockets_keep_nobody_out() {
 
 #[test]
 fn heads_have_a_bound_and_long_urls_fit_below_it() {
-    let server = Server::start(1, "");
-    let token = Token::client(&server, "chat").sign();
-    let long = "x".repeat(17 * 1024);
-    let path = format!("/client/hubs/chat?access_token={token}&padding={long}");
-    assert_eq!(server.send(Request::upgrade(&path)).status, 101);
-    let request = Request::upgrade("/client/hubs/chat").bearer(&token);
-    assert_eq!(
-        server
-            .send(request.clone().header("X-Padding", &"x".repeat(32 * 1024)))
-            .status,
-        101
-    );
-    assert_eq!(
-        server
-            .send(request.header("X-Padding", &"x".repeat(64 * 1024)))
-            .status,
-        431
-    );
-    // The server goes on.
-    assert_eq!(server.send(Request::new("GET", "/api/health")).status, 200);
+    on_one_and_four_shards("", |server| {
+        let token = Token::client(server, "chat").sign();
+        let long = "x".repeat(17 * 1024);
+        let path = format!("/client/hubs/chat?access_token={token}&padding={long}");
+        assert_eq!(server.send(Request::upgrade(&path)).status, 101);
+        let request = Request::upgrade("/client/hubs/chat").bearer(&token);
+        assert_eq!(
+            server
+                .send(request.clone().header("X-Padding", &"x".repeat(32 * 1024)))
+                .status,
+            101
+        );
+        assert_eq!(
+            server
+                .send(request.header("X-Padding", &"x".repeat(64 * 1024)))
+                .status,
+            431
+        );
+        // The server goes on.
+        assert_eq!(server.send(Request::new("GET", "/api/health")).status, 200);
+    });
 }
 
 #[test]
 fn what_is_not_http_ends_its_own_connection_only() {
-    let server = Server::start(1, "");
-    for nonsense in [
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".as_slice(),
-        b"GET\r\n\r\n",
-        b"GET / HTTP/9.9\r\n\r\n",
-        b"GET / HTTP/1.1\r\nContent-Length: abc\r\n\r\n",
-        &[0xFF; 4096],
-    ] {
-        let mut stream = server.dial();
-        let _ = stream.write_all(nonsense);
-        let answer = rest_of(stream);
-        assert!(
-            answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"),
-            "{answer:?}"
-        );
-    }
-    assert_eq!(server.send(Request::new("GET", "/api/health")).status, 200);
+    on_one_and_four_shards("", |server| {
+        for nonsense in [
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".as_slice(),
+            b"GET\r\n\r\n",
+            b"GET / HTTP/9.9\r\n\r\n",
+            b"GET / HTTP/1.1\r\nContent-Length: abc\r\n\r\n",
+            &[0xFF; 4096],
+        ] {
+            let mut stream = server.dial();
+            let _ = stream.write_all(nonsense);
+            let answer = rest_of(stream);
+            assert!(
+                answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"),
+                "{answer:?}"
+            );
+        }
+        assert_eq!(server.send(Request::new("GET", "/api/health")).status, 200);
+    });
 }
 
 #[test]
 fn a_connection_serves_several_requests() {
-    let server = Server::start(1, "");
-    let mut stream = server.dial();
-    let health = Request::new("GET", "/api/health").bytes("x");
-    // Two at once, then one more.
-    stream
-        .write_all(&[health.as_slice(), &health].concat())
-        .unwrap();
-    for _ in 0..2 {
+    on_one_and_four_shards("", |server| {
+        let mut stream = server.dial();
+        let health = Request::new("GET", "/api/health").bytes("x");
+        // Two at once, then one more.
+        stream
+            .write_all(&[health.as_slice(), &health].concat())
+            .unwrap();
+        for _ in 0..2 {
+            assert_eq!(Response::read(&mut stream, false).status, 200);
+        }
+        let refused =
+            Request::new("POST", "/api/hubs/chat/:send").body("text/plain", "x".repeat(5000));
+        assert_eq!(refused.send(&mut stream, "x").status, 401);
+        stream.write_all(&health).unwrap();
         assert_eq!(Response::read(&mut stream, false).status, 200);
-    }
-    let refused = Request::new("POST", "/api/hubs/chat/:send").body("text/plain", "x".repeat(5000));
-    assert_eq!(refused.send(&mut stream, "x").status, 401);
-    stream.write_all(&health).unwrap();
-    assert_eq!(Response::read(&mut stream, false).status, 200);
+    });
 }
 
 #[test]
 fn bytes_behind_the_upgrade_request_reach_the_client_session() {
-    let server = Server::start(1, "");
-    let token = Token::client(&server, "chat").sign();
-    let request = Request::upgrade(&format!("/client/hubs/chat?access_token={token}"))
-        .header("Sec-WebSocket-Protocol", "json.webpubsub.azure.v1")
-        .bytes("localhost");
-    // A masked text frame with the mask 0: `{"type":"ping"}`.
-    let payload = br#"{"type":"ping"}"#;
-    let frame = [&[0x81, 0x80 | 15, 0, 0, 0, 0], payload.as_slice()].concat();
-    let mut stream = server.dial();
-    let host = format!("Host: {}", server.authority());
-    let request = String::from_utf8(request)
-        .unwrap()
-        .replace("Host: localhost", &host);
-    stream
-        .write_all(&[request.as_bytes(), &frame].concat())
-        .unwrap();
-    assert_eq!(Response::read(&mut stream, false).status, 101);
-    let mut seen = Vec::new();
-    while !seen.ends_with(br#"{"type":"pong"}"#) {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        seen.push(byte[0]);
-    }
+    on_one_and_four_shards("", |server| {
+        let token = Token::client(server, "chat").sign();
+        let request = Request::upgrade(&format!("/client/hubs/chat?access_token={token}"))
+            .header("Sec-WebSocket-Protocol", "json.webpubsub.azure.v1")
+            .bytes("localhost");
+        // A masked text frame with the mask 0: `{"type":"ping"}`.
+        let payload = br#"{"type":"ping"}"#;
+        let frame = [&[0x81, 0x80 | 15, 0, 0, 0, 0], payload.as_slice()].concat();
+        let mut stream = server.dial();
+        let host = format!("Host: {}", server.authority());
+        let request = String::from_utf8(request)
+            .unwrap()
+            .replace("Host: localhost", &host);
+        stream
+            .write_all(&[request.as_bytes(), &frame].concat())
+            .unwrap();
+        assert_eq!(Response::read(&mut stream, false).status, 101);
+        let mut seen = Vec::new();
+        while !seen.ends_with(br#"{"type":"pong"}"#) {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            seen.push(byte[0]);
+        }
+    });
 }
 
 #[test]
@@ -247,46 +255,47 @@ fn a_stopping_server_says_so_to_everybody() {
 
 #[test]
 fn no_secret_is_logged_at_any_level() {
-    let server = Server::start(1, "");
-    let token = Token::client(&server, "chat").user("ann").sign();
-    let path = format!("/client/hubs/chat?access_token={token}");
-    for path in [
-        &path,
-        &format!("{path}&webpubsub_mode=bogus"),
-        &format!("{path}&awps_connection_id=a&awps_reconnection_token=r3c0nn3ct"),
-    ] {
-        let _ = server.send(Request::upgrade(path));
-    }
-    let forged = Token::client(&server, "chat")
-        .key("another key, as long as it may be")
-        .sign();
-    let _ = server.send(Request::upgrade(&format!(
-        "/client/hubs/chat?access_token={forged}"
-    )));
-    let _ = server.send(Request::upgrade("/client/hubs/chat").bearer(&forged));
-    let rest = Token::new("http://elsewhere.example/").sign();
-    let _ = server.send(
-        Request::new("POST", "/api/hubs/chat/:send")
-            .bearer(&rest)
-            .body("text/plain", "x"),
-    );
-    let log = eventually("the refusals are logged", || {
-        Some(server.log()).filter(|log| log.matches("REST request refused").count() == 1)
+    on_one_and_four_shards("", |server| {
+        let token = Token::client(server, "chat").user("ann").sign();
+        let path = format!("/client/hubs/chat?access_token={token}");
+        for path in [
+            &path,
+            &format!("{path}&webpubsub_mode=bogus"),
+            &format!("{path}&awps_connection_id=a&awps_reconnection_token=r3c0nn3ct"),
+        ] {
+            let _ = server.send(Request::upgrade(path));
+        }
+        let forged = Token::client(server, "chat")
+            .key("another key, as long as it may be")
+            .sign();
+        let _ = server.send(Request::upgrade(&format!(
+            "/client/hubs/chat?access_token={forged}"
+        )));
+        let _ = server.send(Request::upgrade("/client/hubs/chat").bearer(&forged));
+        let rest = Token::new("http://elsewhere.example/").sign();
+        let _ = server.send(
+            Request::new("POST", "/api/hubs/chat/:send")
+                .bearer(&rest)
+                .body("text/plain", "x"),
+        );
+        let log = eventually("the refusals are logged", || {
+            Some(server.log()).filter(|log| log.matches("REST request refused").count() == 1)
+        });
+        assert!(log.contains("client refused"), "{log}");
+        for secret in [
+            &token,
+            &forged,
+            &rest,
+            PRIMARY_KEY,
+            SECONDARY_KEY,
+            "r3c0nn3ct",
+        ] {
+            assert!(!log.contains(secret), "{secret} in {log}");
+            // Nor any part that could be used.
+            let tail = secret.rsplit('.').next().unwrap();
+            assert!(!log.contains(tail), "{tail} in {log}");
+        }
     });
-    assert!(log.contains("client refused"), "{log}");
-    for secret in [
-        &token,
-        &forged,
-        &rest,
-        PRIMARY_KEY,
-        SECONDARY_KEY,
-        "r3c0nn3ct",
-    ] {
-        assert!(!log.contains(secret), "{secret} in {log}");
-        // Nor any part that could be used.
-        let tail = secret.rsplit('.').next().unwrap();
-        assert!(!log.contains(tail), "{tail} in {log}");
-    }
 }
 
 #[test]

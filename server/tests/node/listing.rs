@@ -113,96 +113,98 @@ fn an_empty_group_is_an_empty_list() {
 
 #[test]
 fn parameters_are_checked_and_cursors_belong_to_their_list() {
-    let server = Server::start(1, "");
-    let (_clients, _) = members(&server, 2);
-    let first = server.rest("GET", &format!("{ROOM}?maxpagesize=1"));
-    let link = next(&server, &first).unwrap();
-    let token = link.split_once("continuationToken=").unwrap().1;
-    let check = |path: &str, status: u16, message: &str| {
-        let page = server.rest("GET", path);
-        assert_eq!(page.status, status, "{path}");
-        assert_eq!(
-            page.json()["message"].as_str().unwrap_or_default(),
-            message,
-            "{path}"
-        );
-    };
-    check(&format!("{ROOM}?continuationToken={token}"), 200, "");
-    check(
-        &format!("/api/hubs/CHAT/groups/room/connections?continuationToken={token}"),
-        200,
-        "",
-    );
-    // Case 81.
-    let invalid = "Invalid continuationToken.";
-    check(
-        &format!("/api/hubs/chat/groups/other/connections?continuationToken={token}"),
-        400,
-        invalid,
-    );
-    check(
-        &format!("/api/hubs/other/groups/room/connections?continuationToken={token}"),
-        400,
-        invalid,
-    );
-    check(
-        &format!("{ROOM}?continuationToken={token}&continuationToken={token}"),
-        400,
-        invalid,
-    );
-    check(&format!("{ROOM}?continuationToken="), 400, invalid);
-    check(
-        &format!("{ROOM}?continuationToken={}", "A".repeat(2049)),
-        400,
-        invalid,
-    );
-    for wrong in ["0", "201", "-1", "x", "", "1&maxpagesize=1"] {
+    on_one_and_four_shards("", |server| {
+        let (_clients, _) = members(server, 2);
+        let first = server.rest("GET", &format!("{ROOM}?maxpagesize=1"));
+        let link = next(server, &first).unwrap();
+        let token = link.split_once("continuationToken=").unwrap().1;
+        let check = |path: &str, status: u16, message: &str| {
+            let page = server.rest("GET", path);
+            assert_eq!(page.status, status, "{path}");
+            assert_eq!(
+                page.json()["message"].as_str().unwrap_or_default(),
+                message,
+                "{path}"
+            );
+        };
+        check(&format!("{ROOM}?continuationToken={token}"), 200, "");
         check(
-            &format!("{ROOM}?maxpagesize={wrong}"),
-            400,
-            "Invalid maxpagesize.",
+            &format!("/api/hubs/CHAT/groups/room/connections?continuationToken={token}"),
+            200,
+            "",
         );
-    }
-    for wrong in ["0", "2147483648", ""] {
-        check(&format!("{ROOM}?top={wrong}"), 400, "Invalid top.");
-    }
-    check(&format!("{ROOM}?top=2147483647"), 200, "");
+        // Case 81.
+        let invalid = "Invalid continuationToken.";
+        check(
+            &format!("/api/hubs/chat/groups/other/connections?continuationToken={token}"),
+            400,
+            invalid,
+        );
+        check(
+            &format!("/api/hubs/other/groups/room/connections?continuationToken={token}"),
+            400,
+            invalid,
+        );
+        check(
+            &format!("{ROOM}?continuationToken={token}&continuationToken={token}"),
+            400,
+            invalid,
+        );
+        check(&format!("{ROOM}?continuationToken="), 400, invalid);
+        check(
+            &format!("{ROOM}?continuationToken={}", "A".repeat(2049)),
+            400,
+            invalid,
+        );
+        for wrong in ["0", "201", "-1", "x", "", "1&maxpagesize=1"] {
+            check(
+                &format!("{ROOM}?maxpagesize={wrong}"),
+                400,
+                "Invalid maxpagesize.",
+            );
+        }
+        for wrong in ["0", "2147483648", ""] {
+            check(&format!("{ROOM}?top={wrong}"), 400, "Invalid top.");
+        }
+        check(&format!("{ROOM}?top=2147483647"), 200, "");
+    });
 }
 
 #[test]
 fn links_name_the_address_that_the_caller_knows() {
     let endpoints = "endpoint = [\"https://wps.example.com/base\", \"http://other.example\"]\n";
-    let server = Server::start(1, endpoints);
-    let mut clients = Vec::new();
-    for _ in 0..2 {
-        // The address of the process itself is among the audiences only as the request's host.
-        let (mut client, _) = Client::json(&server, "chat", None);
-        client.join("room");
-        clients.push(client);
-    }
-    let check = |host: &str, path: &str, expect: &str| {
-        let token = Token::new(&format!("http://{host}{path}")).sign();
-        let request = Request::new("GET", &format!("{path}?maxpagesize=1"));
-        let page = server.send(request.header("Host", host).bearer(&token));
-        let link = page.json()["nextLink"].as_str().unwrap().to_owned();
-        assert_eq!(link.split_once('?').unwrap().0, expect);
-    };
-    // A proxy took the base path off, or did not.
-    check(
-        "wps.example.com",
-        ROOM,
-        &format!("https://wps.example.com/base{ROOM}"),
-    );
-    let below = format!("/base{ROOM}");
-    check(
-        "wps.example.com",
-        &below,
-        &format!("https://wps.example.com{below}"),
-    );
-    check(
-        "OTHER.example",
-        ROOM,
-        &format!("http://other.example{ROOM}"),
-    );
-    check("127.0.0.1:9", ROOM, &format!("http://127.0.0.1:9{ROOM}"));
+    on_one_and_four_shards(endpoints, |server| {
+        let mut clients = Vec::new();
+        for _ in 0..2 {
+            // The address of the process itself is among the audiences only as the request's host.
+            let (mut client, _) = Client::json(server, "chat", None);
+            client.join("room");
+            clients.push(client);
+        }
+        let check = |host: &str, path: &str, expect: &str| {
+            let token = Token::new(&format!("http://{host}{path}")).sign();
+            let request = Request::new("GET", &format!("{path}?maxpagesize=1"));
+            let page = server.send(request.header("Host", host).bearer(&token));
+            let link = page.json()["nextLink"].as_str().unwrap().to_owned();
+            assert_eq!(link.split_once('?').unwrap().0, expect);
+        };
+        // A proxy took the base path off, or did not.
+        check(
+            "wps.example.com",
+            ROOM,
+            &format!("https://wps.example.com/base{ROOM}"),
+        );
+        let below = format!("/base{ROOM}");
+        check(
+            "wps.example.com",
+            &below,
+            &format!("https://wps.example.com{below}"),
+        );
+        check(
+            "OTHER.example",
+            ROOM,
+            &format!("http://other.example{ROOM}"),
+        );
+        check("127.0.0.1:9", ROOM, &format!("http://127.0.0.1:9{ROOM}"));
+    });
 }

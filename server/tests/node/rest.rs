@@ -30,210 +30,213 @@ fn member(server: &Server, user: Option<&str>, group: &str) -> (Client, String) 
 
 #[test]
 fn only_believable_tokens_for_this_path_are_obeyed() {
-    let server = Server::start(1, "");
-    let path = format!("{HUB}/:send");
-    let host = server.authority();
-    let check = |token: &Token, query: &str, status: u16| {
-        let request = Request::new("POST", &format!("{path}{query}")).body("text/plain", "x");
-        let response = server.send(request.bearer(&token.sign()));
-        assert_eq!(response.status, status, "{}", response.text());
-        assert_eq!(response.header("api-supported-versions"), Some(VERSIONS));
-    };
-    let to = |url: &str| Token::new(url);
-    let own = format!("http://{host}{path}");
-    check(&to(&own), "", 202);
-    check(&to(&own).key(SECONDARY_KEY), "", 202);
-    check(&to(&own), "?api-version=2021-10-01", 202);
-    // Case 71.
-    check(
-        &to(&format!("{own}?api-version=2023-07-01")),
-        "?api-version=2024-12-01&excluded=x",
-        202,
-    );
-    // Case 69.
-    for scheme in ["https", "ws", "wss"] {
-        check(&to(&format!("{scheme}://{host}{path}")), "", 202);
-    }
-    check(&to(&format!("ftp://{host}{path}")), "", 401);
-    // Case 70.
-    check(&to(&format!("{own}Suffix")), "", 401);
-    check(&to(&format!("{own}/child")), "", 202);
-    // Cases 58 and 72.
-    check(&to(&own).key("another key, as long as it may be"), "", 401);
-    check(&to(&own).expires_in(-3600), "", 401);
-    check(&to(&format!("http://{host}/api/hubs/other/:send")), "", 401);
-    check(&to("http://elsewhere.example/api/hubs/chat/:send"), "", 401);
-    check(&Token::client(&server, "chat"), "", 401);
-    let response = server.send(Request::new("POST", &path).body("text/plain", "x"));
-    assert_eq!(
-        (response.status, response.code().as_str()),
-        (401, "Error.Unauthorized")
-    );
-    assert_eq!(response.header("www-authenticate"), Some("Bearer"));
+    on_one_and_four_shards("", |server| {
+        let path = format!("{HUB}/:send");
+        let host = server.authority();
+        let check = |token: &Token, query: &str, status: u16| {
+            let request = Request::new("POST", &format!("{path}{query}")).body("text/plain", "x");
+            let response = server.send(request.bearer(&token.sign()));
+            assert_eq!(response.status, status, "{}", response.text());
+            assert_eq!(response.header("api-supported-versions"), Some(VERSIONS));
+        };
+        let to = |url: &str| Token::new(url);
+        let own = format!("http://{host}{path}");
+        check(&to(&own), "", 202);
+        check(&to(&own).key(SECONDARY_KEY), "", 202);
+        check(&to(&own), "?api-version=2021-10-01", 202);
+        // Case 71.
+        check(
+            &to(&format!("{own}?api-version=2023-07-01")),
+            "?api-version=2024-12-01&excluded=x",
+            202,
+        );
+        // Case 69.
+        for scheme in ["https", "ws", "wss"] {
+            check(&to(&format!("{scheme}://{host}{path}")), "", 202);
+        }
+        check(&to(&format!("ftp://{host}{path}")), "", 401);
+        // Case 70.
+        check(&to(&format!("{own}Suffix")), "", 401);
+        check(&to(&format!("{own}/child")), "", 202);
+        // Cases 58 and 72.
+        check(&to(&own).key("another key, as long as it may be"), "", 401);
+        check(&to(&own).expires_in(-3600), "", 401);
+        check(&to(&format!("http://{host}/api/hubs/other/:send")), "", 401);
+        check(&to("http://elsewhere.example/api/hubs/chat/:send"), "", 401);
+        check(&Token::client(server, "chat"), "", 401);
+        let response = server.send(Request::new("POST", &path).body("text/plain", "x"));
+        assert_eq!(
+            (response.status, response.code().as_str()),
+            (401, "Error.Unauthorized")
+        );
+        assert_eq!(response.header("www-authenticate"), Some("Bearer"));
+    });
 }
 
 #[test]
 fn versions_names_and_parameters_are_checked() {
-    let server = Server::start(1, "");
-    let check = |method: &str, path: &str, target: &str, message: &str| {
-        let response = server.rest(method, path);
-        assert_eq!(response.status, 400, "{path}");
-        assert_eq!(response.code(), "Error.BadRequest");
-        let body = response.json();
-        assert_eq!(
-            (&body["target"], &body["message"]),
-            (&target.into(), &message.into()),
-            "{path}"
-        );
-    };
-    let version = "The specified API version is not supported.";
-    // Cases 66 and 68.
-    check(
-        "POST",
-        "/api/hubs/chat/:send?api-version=2099-01-01",
-        "api-version",
-        version,
-    );
-    check(
-        "POST",
-        "/api/hubs/chat/:send?api-version=2024-12-01&api-version=2024-12-01",
-        "api-version",
-        version,
-    );
-    check(
-        "POST",
-        "/api/hubs/1invalid/:send",
-        "hub",
-        "Invalid hub name.",
-    );
-    check(
-        "POST",
-        "/api/hubs/chat/groups/%20/:send",
-        "group",
-        "Invalid group name.",
-    );
-    check(
-        "POST",
-        &format!("/api/hubs/chat/groups/{}/:send", "g".repeat(1025)),
-        "group",
-        "Invalid group name.",
-    );
-    check(
-        "POST",
-        "/api/hubs/chat/users/%20/:send",
-        "userId",
-        "Invalid user ID.",
-    );
-    check(
-        "DELETE",
-        "/api/hubs/chat/connections/%20",
-        "connectionId",
-        "Invalid connection ID.",
-    );
-    for ttl in ["-1", "301", "x", ""] {
-        let path = format!("/api/hubs/chat/:send?messageTtlSeconds={ttl}");
+    on_one_and_four_shards("", |server| {
+        let check = |method: &str, path: &str, target: &str, message: &str| {
+            let response = server.rest(method, path);
+            assert_eq!(response.status, 400, "{path}");
+            assert_eq!(response.code(), "Error.BadRequest");
+            let body = response.json();
+            assert_eq!(
+                (&body["target"], &body["message"]),
+                (&target.into(), &message.into()),
+                "{path}"
+            );
+        };
+        let version = "The specified API version is not supported.";
+        // Cases 66 and 68.
         check(
             "POST",
-            &path,
-            "messageTtlSeconds",
-            "Invalid messageTtlSeconds.",
+            "/api/hubs/chat/:send?api-version=2099-01-01",
+            "api-version",
+            version,
         );
-    }
-    assert_eq!(
-        send(
-            &server,
-            "/api/hubs/chat/:send?messageTtlSeconds=300",
-            "",
-            "x"
-        ),
-        202
-    );
-    assert_eq!(
-        send(
-            &server,
-            "/api/hubs/Chat/%3Asend/?api-version=2023-07-01",
-            "",
-            "x"
-        ),
-        202
-    );
+        check(
+            "POST",
+            "/api/hubs/chat/:send?api-version=2024-12-01&api-version=2024-12-01",
+            "api-version",
+            version,
+        );
+        check(
+            "POST",
+            "/api/hubs/1invalid/:send",
+            "hub",
+            "Invalid hub name.",
+        );
+        check(
+            "POST",
+            "/api/hubs/chat/groups/%20/:send",
+            "group",
+            "Invalid group name.",
+        );
+        check(
+            "POST",
+            &format!("/api/hubs/chat/groups/{}/:send", "g".repeat(1025)),
+            "group",
+            "Invalid group name.",
+        );
+        check(
+            "POST",
+            "/api/hubs/chat/users/%20/:send",
+            "userId",
+            "Invalid user ID.",
+        );
+        check(
+            "DELETE",
+            "/api/hubs/chat/connections/%20",
+            "connectionId",
+            "Invalid connection ID.",
+        );
+        for ttl in ["-1", "301", "x", ""] {
+            let path = format!("/api/hubs/chat/:send?messageTtlSeconds={ttl}");
+            check(
+                "POST",
+                &path,
+                "messageTtlSeconds",
+                "Invalid messageTtlSeconds.",
+            );
+        }
+        assert_eq!(
+            send(
+                server,
+                "/api/hubs/chat/:send?messageTtlSeconds=300",
+                "",
+                "x"
+            ),
+            202
+        );
+        assert_eq!(
+            send(
+                server,
+                "/api/hubs/Chat/%3Asend/?api-version=2023-07-01",
+                "",
+                "x"
+            ),
+            202
+        );
+    });
 }
 
 #[test]
 fn errors_have_the_fields_of_the_vendor() {
-    let server = Server::start(1, "");
-    let response = server.rest("PUT", &format!("{HUB}/groups/room/connections/missing"));
-    // Case 60.
-    assert_eq!(
-        (response.status, response.code().as_str()),
-        (404, "Error.Connection.NotExisted")
-    );
-    assert_eq!(
-        response.text(),
-        r#"{"code":"Error.Connection.NotExisted","message":"Connection `missing` is not found.","target":"Connection","details":null,"innererror":null}"#
-    );
-    assert_eq!(
-        response.header("content-type"),
-        Some("application/json; charset=utf-8")
-    );
-    // To a HEAD, the length is that of the body that is not sent.
-    let response = server.rest("HEAD", &format!("{HUB}/users/some_user"));
-    assert_eq!(
-        (response.status, response.header("x-ms-error-code")),
-        (404, Some("Warning.User.NotExisted"))
-    );
-    let body = r#"{"code":"Warning.User.NotExisted","message":"User `some_user` is not found.","target":"User","details":null,"innererror":null}"#;
-    assert_eq!(
-        response.header("content-length"),
-        Some(body.len().to_string().as_str())
-    );
-    let response = server.rest("HEAD", &format!("{HUB}/groups/g"));
-    assert_eq!(
-        response.header("x-ms-error-code"),
-        Some("Warning.Group.NotExisted")
-    );
-    for path in [
-        "/api/hubs/chat/nothing",
-        "/api/hubs/chat",
-        "/api",
-        "/api/hubs/chat/groups/g/h/:send",
-    ] {
-        let response = server.rest("GET", path);
+    on_one_and_four_shards("", |server| {
+        let response = server.rest("PUT", &format!("{HUB}/groups/room/connections/missing"));
+        // Case 60.
         assert_eq!(
             (response.status, response.code().as_str()),
-            (404, "Error.NotFound"),
-            "{path}"
+            (404, "Error.Connection.NotExisted")
         );
-    }
-    for (method, path, allow) in [
-        ("GET", ":send", "POST"),
-        ("GET", "connections/c", "HEAD, DELETE"),
-        ("POST", "groups/g/connections/c", "PUT, DELETE"),
-        ("DELETE", "groups/g/connections", "GET"),
-    ] {
-        let response = server.rest(method, &format!("{HUB}/{path}"));
         assert_eq!(
-            (response.status, response.header("allow")),
-            (405, Some(allow)),
-            "{path}"
+            response.text(),
+            r#"{"code":"Error.Connection.NotExisted","message":"Connection `missing` is not found.","target":"Connection","details":null,"innererror":null}"#
         );
-    }
-    for (method, path) in [
-        ("POST", ":generateToken"),
-        ("POST", ":addToGroups"),
-        ("POST", ":removeFromGroups"),
-        ("PUT", "permissions/sendToGroup/connections/c"),
-        ("POST", ":send?filter=userId%20eq%20null"),
-        ("POST", "users/u/:send?filter=x"),
-    ] {
-        let response = server.rest(method, &format!("{HUB}/{path}"));
         assert_eq!(
-            (response.status, response.code().as_str()),
-            (501, "NotImplemented"),
-            "{path}"
+            response.header("content-type"),
+            Some("application/json; charset=utf-8")
         );
-    }
-    assert_eq!(send(&server, &format!("{HUB}/:send?filter="), "", "x"), 202);
+        // To a HEAD, the length is that of the body that is not sent.
+        let response = server.rest("HEAD", &format!("{HUB}/users/some_user"));
+        assert_eq!(
+            (response.status, response.header("x-ms-error-code")),
+            (404, Some("Warning.User.NotExisted"))
+        );
+        let body = r#"{"code":"Warning.User.NotExisted","message":"User `some_user` is not found.","target":"User","details":null,"innererror":null}"#;
+        assert_eq!(
+            response.header("content-length"),
+            Some(body.len().to_string().as_str())
+        );
+        let response = server.rest("HEAD", &format!("{HUB}/groups/g"));
+        assert_eq!(
+            response.header("x-ms-error-code"),
+            Some("Warning.Group.NotExisted")
+        );
+        for path in [
+            "/api/hubs/chat/nothing",
+            "/api/hubs/chat",
+            "/api",
+            "/api/hubs/chat/groups/g/h/:send",
+        ] {
+            let response = server.rest("GET", path);
+            assert_eq!(
+                (response.status, response.code().as_str()),
+                (404, "Error.NotFound"),
+                "{path}"
+            );
+        }
+        for (method, path, allow) in [
+            ("GET", ":send", "POST"),
+            ("GET", "connections/c", "HEAD, DELETE"),
+            ("POST", "groups/g/connections/c", "PUT, DELETE"),
+            ("DELETE", "groups/g/connections", "GET"),
+        ] {
+            let response = server.rest(method, &format!("{HUB}/{path}"));
+            assert_eq!(
+                (response.status, response.header("allow")),
+                (405, Some(allow)),
+                "{path}"
+            );
+        }
+        for (method, path) in [
+            ("POST", ":generateToken"),
+            ("POST", ":addToGroups"),
+            ("POST", ":removeFromGroups"),
+            ("PUT", "permissions/sendToGroup/connections/c"),
+            ("POST", ":send?filter=userId%20eq%20null"),
+            ("POST", "users/u/:send?filter=x"),
+        ] {
+            let response = server.rest(method, &format!("{HUB}/{path}"));
+            assert_eq!(
+                (response.status, response.code().as_str()),
+                (501, "NotImplemented"),
+                "{path}"
+            );
+        }
+        assert_eq!(send(server, &format!("{HUB}/:send?filter="), "", "x"), 202);
+    });
 }
 
 #[test]
@@ -354,53 +357,55 @@ fn messages_arrive_as_what_they_are() {
 
 #[test]
 fn bodies_have_a_type_a_bound_and_a_shape() {
-    let server = Server::start(1, "[limits]\nrest_body_bytes = 20000\n");
-    let path = format!("{HUB}/:send");
-    let check = |content_type: &str, body: Vec<u8>, status: u16| {
-        let request = Request::new("POST", &path)
-            .body(content_type, body)
-            .authorized(&server);
-        assert_eq!(
-            server.send(request.clone()).status,
-            status,
-            "{content_type}"
-        );
-        // Case 74, where we take what the vendor's libraries send.
-        assert_eq!(
-            server.send(request.chunked()).status,
-            status,
-            "{content_type} in chunks"
-        );
-    };
-    check("text/html", b"x".to_vec(), 415); // Case 75.
-    check("text/plain; charset=klingon", b"x".to_vec(), 415);
-    check("application/json", b"{".to_vec(), 400);
-    check("application/json", b"".to_vec(), 400);
-    check("text/plain", vec![0xFF], 400);
-    check("", vec![0; 20_000], 202);
-    check("", vec![0; 20_001], 413);
-    check("", vec![0; 3_000_000], 413);
-    let request = Request::new("POST", &path).body("text/html", vec![0; 3_000_000]);
-    assert_eq!(server.send(request).status, 401);
-    // A body that never comes costs the server nothing but this connection.
-    let cut = Request::new("POST", &path)
-        .header("Content-Length", "100")
-        .authorized(&server);
-    let mut stream = server.dial();
-    std::io::Write::write_all(&mut stream, &cut.bytes(&server.authority())).unwrap();
-    drop(stream);
-    assert_eq!(server.rest("HEAD", &format!("{HUB}/groups/g")).status, 404);
+    on_one_and_four_shards("[limits]\nrest_body_bytes = 20000\n", |server| {
+        let path = format!("{HUB}/:send");
+        let check = |content_type: &str, body: Vec<u8>, status: u16| {
+            let request = Request::new("POST", &path)
+                .body(content_type, body)
+                .authorized(server);
+            assert_eq!(
+                server.send(request.clone()).status,
+                status,
+                "{content_type}"
+            );
+            // Case 74, where we take what the vendor's libraries send.
+            assert_eq!(
+                server.send(request.chunked()).status,
+                status,
+                "{content_type} in chunks"
+            );
+        };
+        check("text/html", b"x".to_vec(), 415); // Case 75.
+        check("text/plain; charset=klingon", b"x".to_vec(), 415);
+        check("application/json", b"{".to_vec(), 400);
+        check("application/json", b"".to_vec(), 400);
+        check("text/plain", vec![0xFF], 400);
+        check("", vec![0; 20_000], 202);
+        check("", vec![0; 20_001], 413);
+        check("", vec![0; 3_000_000], 413);
+        let request = Request::new("POST", &path).body("text/html", vec![0; 3_000_000]);
+        assert_eq!(server.send(request).status, 401);
+        // A body that never comes costs the server nothing but this connection.
+        let cut = Request::new("POST", &path)
+            .header("Content-Length", "100")
+            .authorized(server);
+        let mut stream = server.dial();
+        std::io::Write::write_all(&mut stream, &cut.bytes(&server.authority())).unwrap();
+        drop(stream);
+        assert_eq!(server.rest("HEAD", &format!("{HUB}/groups/g")).status, 404);
+    });
 }
 
 #[test]
 fn a_length_beyond_all_bounds_is_refused_before_anything_is_read() {
-    let server = Server::start(1, "");
-    let path = format!("{HUB}/:send");
-    let huge = Request::new("POST", &path)
-        .header("Content-Length", "4611686018427387904")
-        .header("Expect", "100-continue")
-        .authorized(&server);
-    assert_eq!(server.send(huge).status, 413);
+    on_one_and_four_shards("", |server| {
+        let path = format!("{HUB}/:send");
+        let huge = Request::new("POST", &path)
+            .header("Content-Length", "4611686018427387904")
+            .header("Expect", "100-continue")
+            .authorized(server);
+        assert_eq!(server.send(huge).status, 413);
+    });
 }
 
 #[test]
