@@ -9,9 +9,11 @@
 
 pub mod ack;
 pub mod connection_string;
+pub mod filter;
 pub mod json;
 pub mod message;
 pub mod name;
+pub mod pattern;
 pub mod percent;
 pub mod role;
 pub mod simple;
