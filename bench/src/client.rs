@@ -7,10 +7,11 @@ use std::borrow::Cow;
 use std::io;
 
 use hubwire_proto::ws::Opcode;
+use hubwire_proto::ws::client::{ServerFrame, read_frame};
 use serde::Deserialize;
 
 use crate::failure::{Cause, Stage};
-use crate::frames::{self, Frame};
+use crate::frames::{self, MAX_PAYLOAD};
 use crate::http;
 use crate::ledger::Ledger;
 use crate::publication::Publication;
@@ -171,7 +172,7 @@ impl Client {
             used = head.size;
             self.stage = Stage::Greeting;
         }
-        while let Some(frame) = frames::read(&bytes[used..])? {
+        while let Some(frame) = read_frame(&bytes[used..], MAX_PAYLOAD)? {
             used += frame.size;
             self.on_frame(frame, ledger)?;
         }
@@ -179,7 +180,7 @@ impl Client {
     }
 
     #[inline]
-    fn on_frame(&mut self, frame: Frame<'_>, ledger: &mut Ledger) -> Result<(), Cause> {
+    fn on_frame(&mut self, frame: ServerFrame<'_>, ledger: &mut Ledger) -> Result<(), Cause> {
         match frame.opcode {
             Opcode::Text | Opcode::Binary => match ledger.finder.find(frame.payload) {
                 Some(stamp) if frame.fin => self.on_delivery(stamp, ledger),

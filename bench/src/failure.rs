@@ -4,9 +4,8 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
+use hubwire_proto::ws::DecodeError;
 use thiserror::Error;
-
-use crate::frames::FrameError;
 
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,7 +69,7 @@ pub(crate) enum Cause {
     #[error("the server answered nothing on {0} new connections in a row")]
     NoAnswer(u32),
     #[error("invalid frame: {0}")]
-    Frame(#[from] FrameError),
+    Frame(#[from] DecodeError),
     #[error("the server refused a request: {0}")]
     Refused(String),
     #[error("unexpected message: {0}")]

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
-use hubwire_proto::connection_string::ConnectionString;
+use hubwire_proto::connection_string::{ConnectionString, Endpoint};
 use hubwire_proto::name::HubName;
 use hubwire_proto::percent;
 use hubwire_proto::token::{AccessKey, NewToken, UnixSeconds, sign};
@@ -14,7 +14,6 @@ use crate::client::{HANDSHAKE_KEY, SUBPROTOCOL};
 
 const API_VERSION: &str = "2024-12-01";
 const LIFETIME: Duration = Duration::from_secs(3600);
-const HTTP_PORT: u16 = 80;
 
 /// A hub of a server.
 #[derive(Debug)]
@@ -37,7 +36,7 @@ impl Target {
              endpoint"
         );
         Ok(Self {
-            address: resolve(endpoint.authority())?,
+            address: resolve(endpoint)?,
             connection,
             hub,
             roles: ["webpubsub.joinLeaveGroup", "webpubsub.sendToGroup"].map(str::to_owned),
@@ -160,16 +159,13 @@ impl RestTokens {
     }
 }
 
-fn resolve(authority: &str) -> anyhow::Result<SocketAddr> {
-    let resolved = match authority.rsplit_once(':') {
-        Some((_, port)) if port.parse::<u16>().is_ok() => authority.to_socket_addrs(),
-        _ => (authority.trim_matches(['[', ']']), HTTP_PORT).to_socket_addrs(),
-    };
-    resolved
-        .with_context(|| format!("resolving {authority}"))?
+fn resolve(endpoint: &Endpoint) -> anyhow::Result<SocketAddr> {
+    (endpoint.host(), endpoint.port())
+        .to_socket_addrs()
+        .with_context(|| format!("resolving {}", endpoint.authority()))?
         // Loopback names often resolve to ::1 first, where few servers listen.
         .min_by_key(SocketAddr::is_ipv6)
-        .with_context(|| format!("{authority} has no address"))
+        .with_context(|| format!("{} has no address", endpoint.authority()))
 }
 
 fn unix_now() -> UnixSeconds {

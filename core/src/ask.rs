@@ -18,12 +18,14 @@ pub struct ReplyTo(u64);
 /// One shard's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// The change was applied to this many connections.
+    /// The whole change was applied to this many connections.
     Applied(usize),
-    /// The change was refused by a limit of the connection.
+    /// There were connections, and a bound of each refused the change or a part of it.
     Refused,
     /// Whether anybody is there.
     Exists(bool),
+    /// Whether anybody is allowed it.
+    Allows(bool),
     /// Connections by ascending id.
     Page(Vec<Listed>),
 }

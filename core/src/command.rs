@@ -1,9 +1,13 @@
-//! The one vocabulary of work: `{hub, target, action}`, wherever it comes from.
+//! The one vocabulary of work: `{hub, target, selection, action}`, wherever it comes from.
 
 use std::sync::Arc;
 
+use hubwire_proto::filter::Filter;
+use hubwire_proto::role::Permission;
+
 use crate::ask::ReplyTo;
 use crate::id::{ConnectionId, ConnectionIdText};
+use crate::memory::{Account, Charge, NodeMemory};
 use crate::publication::Publication;
 
 /// Something to do to connections of one hub. Cloning it shares everything that is large.
@@ -13,6 +17,8 @@ pub struct Command {
     pub hub: Arc<str>,
     /// Whom it concerns.
     pub target: Target,
+    /// Which of them.
+    pub selection: Selection,
     /// What to do.
     pub action: Action,
 }
@@ -30,6 +36,15 @@ pub enum Target {
     Connection(ConnectionId),
 }
 
+/// Which connections of a target a command concerns. The default is all of them.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// Who is left out.
+    pub excluded: Excluded,
+    /// What the others must match.
+    pub filter: Option<Filter>,
+}
+
 /// What a command does.
 #[derive(Debug, Clone)]
 pub enum Action {
@@ -37,20 +52,18 @@ pub enum Action {
     Deliver {
         /// The message.
         publication: Arc<Publication>,
-        /// Who does not get it.
-        excluded: Excluded,
     },
-    /// Make each a member of a group.
+    /// Make each a member of groups, in their order, as far as its bound allows.
     Join {
-        /// The group.
-        group: Arc<str>,
+        /// The groups.
+        groups: Arc<GroupNames>,
         /// Where to say that it is done.
         reply: Option<ReplyTo>,
     },
-    /// End the membership of each in a group, or in all groups.
+    /// End the membership of each in groups, or in all groups.
     Leave {
-        /// The group; `None` for all.
-        group: Option<Arc<str>>,
+        /// The groups; `None` for all.
+        groups: Option<Arc<GroupNames>>,
         /// Where to say that it is done.
         reply: Option<ReplyTo>,
     },
@@ -58,8 +71,24 @@ pub enum Action {
     Close {
         /// The application server's reason.
         reason: Option<Arc<str>>,
-        /// Who stays.
-        excluded: Excluded,
+        /// Where to say that it is done.
+        reply: Option<ReplyTo>,
+    },
+    /// Allow each something from now on.
+    Grant {
+        /// What.
+        permission: Permission,
+        /// In which group; `None` for all.
+        group: Option<Arc<str>>,
+        /// Where to say that it is done.
+        reply: Option<ReplyTo>,
+    },
+    /// Forbid each something from now on. Nobody stops being a member by it.
+    Revoke {
+        /// What.
+        permission: Permission,
+        /// In which group; `None` for all.
+        group: Option<Arc<str>>,
         /// Where to say that it is done.
         reply: Option<ReplyTo>,
     },
@@ -78,9 +107,11 @@ impl Action {
     pub fn reply_to(&self) -> Option<ReplyTo> {
         match self {
             Self::Deliver { .. } => None,
-            Self::Join { reply, .. } | Self::Leave { reply, .. } | Self::Close { reply, .. } => {
-                *reply
-            }
+            Self::Join { reply, .. }
+            | Self::Leave { reply, .. }
+            | Self::Close { reply, .. }
+            | Self::Grant { reply, .. }
+            | Self::Revoke { reply, .. } => *reply,
             Self::Ask { reply, .. } => Some(*reply),
         }
     }
@@ -97,6 +128,13 @@ pub enum Question {
         after: Option<ConnectionIdText>,
         /// The most to return.
         limit: usize,
+    },
+    /// Whether any connection in it is allowed something.
+    Allows {
+        /// What.
+        permission: Permission,
+        /// In which group; `None` for all.
+        group: Option<Arc<str>>,
     },
 }
 
@@ -131,5 +169,64 @@ impl Excluded {
             Self::One(one) => one == connection,
             Self::Many(many) => many.binary_search(connection).is_ok(),
         }
+    }
+}
+
+/// Names of groups in one piece: a call may name as many as its body has room for.
+#[derive(Debug)]
+pub struct GroupNames {
+    text: Box<str>,
+    /// Where each name ends in `text`.
+    ends: Box<[usize]>,
+    _charge: Charge,
+}
+
+impl GroupNames {
+    /// Keeps valid group names in their order, the same one twice or not, charged to `memory`
+    /// while they live.
+    #[must_use]
+    pub fn new<'a>(
+        names: impl IntoIterator<Item = &'a str>,
+        memory: &Arc<NodeMemory>,
+    ) -> Arc<Self> {
+        let (mut text, mut ends) = (String::new(), Vec::new());
+        for name in names {
+            text.push_str(name);
+            ends.push(text.len());
+        }
+        let bytes = text.len() + size_of_val(&*ends);
+        Arc::new(Self {
+            text: text.into(),
+            ends: ends.into(),
+            _charge: memory.guard(Account::Incoming, bytes),
+        })
+    }
+
+    /// The name at `place`, from zero; `None` behind the last.
+    #[must_use]
+    pub fn get(&self, place: usize) -> Option<&str> {
+        let end = *self.ends.get(place)?;
+        let start = match place.checked_sub(1) {
+            Some(before) => *self.ends.get(before)?,
+            None => 0,
+        };
+        self.text.get(start..end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn group_names_keep_their_order_and_are_charged_while_they_live() {
+        let memory = NodeMemory::new(u64::MAX);
+        let names = GroupNames::new(["room", "ä", "room"], &memory);
+        let all: Vec<_> = (0..).map_while(|place| names.get(place)).collect();
+        assert_eq!(all, ["room", "ä", "room"]);
+        assert!(memory.queued() > 0);
+        drop(names);
+        assert_eq!(memory.queued(), 0);
+        assert_eq!(GroupNames::new([], &memory).get(0), None);
     }
 }

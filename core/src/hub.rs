@@ -3,14 +3,14 @@
 //!
 //! Only lists of slots are here; the connections themselves are the shard's.
 
-use std::collections::VecDeque;
+use std::collections::{BinaryHeap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
 use crate::command::Command;
-use crate::id::Slot;
+use crate::id::{ConnectionId, ConnectionIdText, Slot};
 use crate::member_list::MemberList;
 use crate::settings::HubSettings;
 use crate::shard::TransportKey;
@@ -50,23 +50,38 @@ pub enum List {
     Group(GroupIndex),
     /// The connections of a user.
     User(Arc<str>),
+    /// One connection, which needs no list.
+    One(ConnectionId),
 }
 
-/// A command whose walk over a list was cut by the tick's budget.
+/// A command on its way over a list, which the tick's budget may cut between any two steps.
 #[derive(Debug)]
 pub struct Walk {
     /// The command.
     pub command: Command,
-    /// The list that it walks, pinned.
+    /// The list that it walks, pinned while the walk is cut.
     pub list: List,
     /// The next place to visit.
     pub next: usize,
     /// Where the list ended when the walk began.
     pub end: usize,
-    /// Connections that were visited so far.
-    pub visited: usize,
-    /// Connections that the command was applied to so far.
+    /// The member at the next place, if it was selected and the walk cut before it was done.
+    pub begun: Option<BegunMember>,
+    /// Connections that were selected so far.
+    pub selected: usize,
+    /// Connections that the whole command was applied to so far.
     pub applied: usize,
+    /// The smallest ids so far above the cursor of a list that is asked for, largest on top.
+    pub page: BinaryHeap<(ConnectionIdText, Slot)>,
+}
+
+/// How far a walk is with one member.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BegunMember {
+    /// The next of the command's groups.
+    pub next_group: usize,
+    /// Whether a bound of the connection refused one of them.
+    pub refused: bool,
 }
 
 impl Walk {
@@ -78,9 +93,17 @@ impl Walk {
             list,
             next: places.start,
             end: places.end,
-            visited: 0,
+            begun: None,
+            selected: 0,
             applied: 0,
+            page: BinaryHeap::new(),
         }
+    }
+
+    /// Goes on to the next place.
+    pub fn step(&mut self) {
+        self.next += 1;
+        self.begun = None;
     }
 }
 
@@ -95,7 +118,7 @@ struct Group {
 pub struct Hub {
     /// The lower-case name.
     pub name: Arc<str>,
-    /// The settings when the hub came to life here.
+    /// The settings as this shard last saw them.
     pub settings: Arc<HubSettings>,
     /// What waits for the walk, in order.
     pub backlog: VecDeque<Turn>,
@@ -178,6 +201,7 @@ impl Hub {
                 .as_ref()
                 .map(|group| &group.members),
             List::User(user) => self.users.get(user),
+            List::One(_) => None,
         }
     }
 
@@ -190,6 +214,7 @@ impl Hub {
                 .as_mut()
                 .map(|group| &mut group.members),
             List::User(user) => self.users.get_mut(user),
+            List::One(_) => None,
         }
     }
 
@@ -299,13 +324,20 @@ impl Hub {
         Change::Edge
     }
 
-    /// Pins a list for a walk. Returns how many places there are to visit.
-    pub fn pin(&mut self, list: &List) -> usize {
-        let Some(members) = self.members_mut(list) else {
-            return 0;
-        };
-        members.pin();
-        members.places()
+    /// Places of a list to visit.
+    #[must_use]
+    pub fn places(&self, list: &List) -> usize {
+        match list {
+            List::One(_) => 1,
+            list => self.members(list).map_or(0, MemberList::places),
+        }
+    }
+
+    /// Pins a list for a walk.
+    pub fn pin(&mut self, list: &List) {
+        if let Some(members) = self.members_mut(list) {
+            members.pin();
+        }
     }
 
     /// Ends a walk's hold on a list; `moved` learns every member with a new index.
@@ -318,7 +350,7 @@ impl Hub {
             return;
         }
         match list {
-            List::All => {}
+            List::All | List::One(_) => {}
             List::Group(group) => self.end_group(*group),
             List::User(user) => {
                 self.users.remove(user);

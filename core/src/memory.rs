@@ -2,8 +2,9 @@
 //!
 //! Everything that waits somewhere is charged here while it lives, to one of two accounts:
 //! *outgoing* (publications, frames, replies; a frame shared by many connections once) and
-//! *incoming* (unfinished messages, what parked sessions hold). Publishers wait on the outgoing
-//! account alone: if they waited on the other too, their own waiting could keep them waiting.
+//! *incoming* (unfinished messages, what parked sessions hold, group names of commands).
+//! Publishers wait on the outgoing account alone: if they waited on the other too, their own
+//! waiting could keep them waiting.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -91,6 +91,8 @@ shard_metrics! {
     bytes_received: Counter,
     /// Messages queued for delivery to clients.
     messages_delivered: Counter,
+    /// Messages dropped because their time to live ended before the client took them.
+    messages_expired: Counter,
     /// Bytes written to clients.
     bytes_sent: Counter,
     /// Writes to client transports.

@@ -3,8 +3,8 @@
 //! Everything here may be called from any thread. No connection's state is here.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use crate::ask::Asks;
 use crate::command::{Command, Target};
@@ -22,7 +22,9 @@ const FRONT_DOOR: WaiterBit = WaiterBit(1 << 63);
 pub struct Node {
     id: NodeId,
     limits: Limits,
-    hubs: HubTable,
+    hubs: RwLock<Arc<HubTable>>,
+    /// Counts the tables, so that a shard need not lock to see that there is a new one.
+    hubs_version: AtomicU64,
     memory: Arc<NodeMemory>,
     interest: Interest,
     inboxes: Box<[Arc<Inbox>]>,
@@ -75,7 +77,8 @@ impl Node {
             draining: AtomicBool::new(false),
             front_door: OnceLock::new(),
             limits,
-            hubs,
+            hubs: RwLock::new(Arc::new(hubs)),
+            hubs_version: AtomicU64::new(0),
         })
     }
 
@@ -85,10 +88,28 @@ impl Node {
         &self.limits
     }
 
-    /// The settings of all hubs.
+    /// The settings of all hubs, as they are now.
     #[must_use]
-    pub fn hubs(&self) -> &HubTable {
-        &self.hubs
+    pub fn hubs(&self) -> Arc<HubTable> {
+        Arc::clone(&self.hubs.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the settings of all hubs; no connection is touched. Upgrades take the new ones at
+    /// once, shards at their next tick, for old connections as for new ones: see [`HubSettings`]
+    /// for what that means to each setting.
+    ///
+    /// [`HubSettings`]: crate::settings::HubSettings
+    pub fn replace_hubs(&self, hubs: HubTable) {
+        let mut current = self.hubs.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(hubs);
+        drop(current);
+        // A shard looks before it uses any setting, so none needs to be woken.
+        self.hubs_version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Grows with every [`replace_hubs`](Self::replace_hubs).
+    pub(crate) fn hubs_version(&self) -> u64 {
+        self.hubs_version.load(Ordering::Acquire)
     }
 
     /// The node's account of queued bytes.
@@ -364,8 +385,9 @@ mod tests {
         let command = Command {
             hub: "chat".into(),
             target: Target::All,
+            selection: crate::command::Selection::default(),
             action: crate::command::Action::Leave {
-                group: None,
+                groups: None,
                 reply: None,
             },
         };

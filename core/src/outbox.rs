@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
+use crate::Millis;
 use crate::publication::Frame;
 
 /// Spare queues that are kept: as many as one tick fills by default, so that a message to a large
@@ -36,6 +37,13 @@ impl Chunk {
             Self::Private { messages, .. } => *messages,
         }
     }
+
+    fn expires_at(&self) -> Option<Millis> {
+        match self {
+            Self::Shared(frame) => frame.expires_at(),
+            Self::Private { .. } => None,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +54,8 @@ struct Queue {
     bytes: usize,
     private_bytes: usize,
     messages: usize,
+    /// No message expires before.
+    next_expiry: Option<Millis>,
 }
 
 /// Spare queues and buffers of a shard.
@@ -108,6 +118,9 @@ impl Outbox {
         let queue = self.queue_mut(pool);
         queue.bytes += frame.bytes().len();
         queue.messages += 1;
+        if let Some(expiry) = frame.expires_at() {
+            queue.expect_expiry(expiry);
+        }
         queue.chunks.push_back(Chunk::Shared(frame.clone()));
     }
 
@@ -229,6 +242,32 @@ impl Outbox {
         freed
     }
 
+    /// A time before which no message expires; `None` if none does at all.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<Millis> {
+        self.queue.as_ref()?.next_expiry
+    }
+
+    /// Whether a message may have expired at `now`.
+    #[must_use]
+    pub fn has_expired(&self, now: Millis) -> bool {
+        self.next_expiry().is_some_and(|expiry| expiry <= now)
+    }
+
+    /// Drops the messages that have expired at `now` and were not begun. Returns how many.
+    pub fn drop_expired(&mut self, now: Millis, pool: &mut OutboxPool) -> usize {
+        let Some(queue) = &mut self.queue else {
+            return 0;
+        };
+        let before = queue.messages;
+        queue.drop_expired(now);
+        let dropped = before - queue.messages;
+        if queue.chunks.is_empty() {
+            self.give_back(pool);
+        }
+        dropped
+    }
+
     fn queue_mut(&mut self, pool: &mut OutboxPool) -> &mut Queue {
         self.queue
             .get_or_insert_with(|| pool.queues.pop().unwrap_or_default())
@@ -241,12 +280,38 @@ impl Outbox {
                 (0, 0, 0)
             );
             queue.front_written = 0;
+            queue.next_expiry = None;
             pool.take_back_queue(queue);
         }
     }
 }
 
 impl Queue {
+    fn expect_expiry(&mut self, expiry: Millis) {
+        self.next_expiry = Some(self.next_expiry.map_or(expiry, |next| next.min(expiry)));
+    }
+
+    /// Only shared chunks expire, so no private bytes go.
+    fn drop_expired(&mut self, now: Millis) {
+        self.next_expiry = None;
+        let mut chunks = std::mem::take(&mut self.chunks);
+        let mut is_begun = self.front_written > 0;
+        chunks.retain(|chunk| {
+            let is_kept = std::mem::take(&mut is_begun);
+            match chunk.expires_at().filter(|_| !is_kept) {
+                Some(expiry) if expiry <= now => {
+                    self.bytes -= chunk.bytes().len();
+                    self.messages -= chunk.messages();
+                    return false;
+                }
+                Some(expiry) => self.expect_expiry(expiry),
+                None => {}
+            }
+            true
+        });
+        self.chunks = chunks;
+    }
+
     fn forget(&mut self, chunk: Chunk, pool: &mut OutboxPool) {
         self.messages -= chunk.messages();
         if let Chunk::Private { bytes, .. } = chunk {
@@ -267,76 +332,160 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use hubwire_proto::message::DataType;
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::*;
     use crate::memory::NodeMemory;
-    use crate::publication::{Encoding, Origin, Publication};
 
     #[derive(Debug, Clone)]
     enum Act {
-        Shared(usize),
+        Shared {
+            bytes: usize,
+            expires_at: Option<Millis>,
+        },
         Private(usize),
         Consume(usize),
         DropUnbegun,
+        DropExpired(Millis),
     }
 
     fn acts() -> impl Strategy<Value = Vec<Act>> {
+        let time = || (0u64..10).prop_map(Millis);
         let act = prop_oneof![
-            (1usize..300).prop_map(Act::Shared),
+            (1usize..300, prop::option::of(time()))
+                .prop_map(|(bytes, expires_at)| Act::Shared { bytes, expires_at }),
             (1usize..300).prop_map(Act::Private),
             (0usize..2000).prop_map(Act::Consume),
             Just(Act::DropUnbegun),
+            time().prop_map(Act::DropExpired),
         ];
         prop::collection::vec(act, 0..60)
     }
 
+    /// What is left of a message, as the model knows it.
+    struct Piece {
+        fill: u8,
+        left: usize,
+        is_begun: bool,
+        expires_at: Option<Millis>,
+    }
+
+    #[derive(Default)]
+    struct Model(VecDeque<Piece>);
+
+    impl Model {
+        fn push(&mut self, bytes: usize, fill: u8, expires_at: Option<Millis>) {
+            self.0.push_back(Piece {
+                fill,
+                left: bytes,
+                is_begun: false,
+                expires_at,
+            });
+        }
+
+        fn consume(&mut self, mut written: usize) {
+            while let Some(front) = self.0.front_mut().filter(|_| written > 0) {
+                let taken = written.min(front.left);
+                front.left -= taken;
+                front.is_begun = true;
+                written -= taken;
+                if front.left == 0 {
+                    self.0.pop_front();
+                }
+            }
+        }
+
+        /// Drops the last ones until `bytes` are left.
+        fn truncate(&mut self, bytes: usize) {
+            while self.len() > bytes {
+                self.0.pop_back();
+            }
+        }
+
+        /// Returns how many there were.
+        fn drop_expired(&mut self, now: Millis) -> usize {
+            let before = self.0.len();
+            self.0
+                .retain(|piece| piece.is_begun || piece.expires_at.is_none_or(|at| at > now));
+            before - self.0.len()
+        }
+
+        fn len(&self) -> usize {
+            self.0.iter().map(|piece| piece.left).sum()
+        }
+
+        fn bytes(&self) -> Vec<u8> {
+            let pieces = self.0.iter();
+            pieces
+                .flat_map(|piece| std::iter::repeat_n(piece.fill, piece.left))
+                .collect()
+        }
+    }
+
+    /// Frames of `bytes` bytes, all alike.
+    fn frame(
+        bytes: usize,
+        fill: u8,
+        expires_at: Option<Millis>,
+        memory: &Arc<NodeMemory>,
+    ) -> Frame {
+        Frame::new(vec![fill; bytes], expires_at, memory)
+    }
+
     proptest! {
         #[test]
-        fn what_goes_in_comes_out_in_order(acts in acts()) {
+        fn what_goes_in_comes_out_in_order_or_expires_whole(acts in acts()) {
             let memory = NodeMemory::new(u64::MAX);
             let mut pool = OutboxPool::default();
             let mut outbox = Outbox::default();
-            let mut expected: VecDeque<u8> = VecDeque::new();
+            let mut model = Model::default();
             let mut fill = 0u8;
             for act in acts {
                 fill = fill.wrapping_add(1);
                 match act {
-                    Act::Shared(len) => {
-                        let publication = Publication::new(Origin::Server, DataType::Binary, vec![fill; len].into(), &memory);
-                        let frame = publication.frame(Encoding::Simple);
-                        expected.extend(frame.bytes());
-                        outbox.push(frame, &mut pool);
+                    Act::Shared { bytes, expires_at } => {
+                        model.push(bytes, fill, expires_at);
+                        outbox.push(&frame(bytes, fill, expires_at, &memory), &mut pool);
                     }
-                    Act::Private(len) => {
-                        let added = outbox.push_private(&mut pool, |buffer| buffer.extend(std::iter::repeat_n(fill, len)));
-                        prop_assert_eq!(added, len);
-                        expected.extend(std::iter::repeat_n(fill, len));
+                    Act::Private(bytes) => {
+                        let added = outbox.push_private(&mut pool, |buffer| buffer.extend(std::iter::repeat_n(fill, bytes)));
+                        prop_assert_eq!(added, bytes);
+                        model.push(bytes, fill, None);
                     }
                     Act::Consume(most) => {
-                        let written = most.min(expected.len());
-                        expected.drain(..written);
+                        let written = most.min(model.len());
+                        model.consume(written);
                         outbox.consume(written, &mut pool);
                     }
                     Act::DropUnbegun => {
                         outbox.drop_unbegun(&mut pool);
-                        expected.truncate(outbox.bytes());
+                        model.truncate(outbox.bytes());
+                    }
+                    Act::DropExpired(now) => {
+                        prop_assert_eq!(outbox.drop_expired(now, &mut pool), model.drop_expired(now));
+                        prop_assert!(outbox.next_expiry().is_none_or(|at| at > now));
                     }
                 }
+                let expected = model.bytes();
                 prop_assert_eq!(outbox.bytes(), expected.len());
                 prop_assert_eq!(outbox.is_empty(), expected.is_empty());
                 prop_assert_eq!(outbox.messages() == 0, expected.is_empty());
+                let earliest = model.0.iter().filter(|piece| !piece.is_begun).filter_map(|piece| piece.expires_at).min();
+                prop_assert!(earliest.is_none_or(|at| outbox.next_expiry().is_some_and(|next| next <= at)));
                 let mut slices = [IoSlice::new(&[]); 64];
                 let filled = outbox.gather(&mut slices);
                 let gathered: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.iter().copied()).collect();
-                prop_assert!(gathered.iter().eq(expected.iter()));
+                prop_assert_eq!(&gathered, &expected);
                 let mut cork = vec![0; 20_000];
                 if !expected.is_empty() {
                     prop_assert_eq!(outbox.copy_into(&mut cork), Some(expected.len()));
-                    prop_assert!(cork[..expected.len()].iter().eq(expected.iter()));
+                    prop_assert_eq!(&cork[..expected.len()], expected);
                 }
             }
+            outbox.consume(outbox.bytes(), &mut pool);
+            prop_assert_eq!(memory.queued(), 0);
         }
     }
 

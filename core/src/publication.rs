@@ -6,8 +6,10 @@
 use std::sync::{Arc, OnceLock};
 
 use hubwire_proto::message::DataType;
+use hubwire_proto::metadata::Metadata;
 use hubwire_proto::{json, simple, ws};
 
+use crate::Millis;
 use crate::memory::{Account, Charge, NodeMemory};
 
 /// The ways a delivery can look on the wire. A connection's encoding is fixed for its life.
@@ -49,14 +51,20 @@ pub struct Frame(Arc<FrameBytes>);
 #[derive(Debug)]
 struct FrameBytes {
     bytes: Box<[u8]>,
+    expires_at: Option<Millis>,
     _charge: Charge,
 }
 
 impl Frame {
-    fn new(bytes: Vec<u8>, memory: &Arc<NodeMemory>) -> Self {
+    pub(crate) fn new(
+        bytes: Vec<u8>,
+        expires_at: Option<Millis>,
+        memory: &Arc<NodeMemory>,
+    ) -> Self {
         let charge = memory.guard(Account::Outgoing, bytes.len());
         Self(Arc::new(FrameBytes {
             bytes: bytes.into_boxed_slice(),
+            expires_at,
             _charge: charge,
         }))
     }
@@ -66,6 +74,12 @@ impl Frame {
     pub fn bytes(&self) -> &[u8] {
         &self.0.bytes
     }
+
+    /// From when on the frames are not to be sent any more, if they were not begun.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Millis> {
+        self.0.expires_at
+    }
 }
 
 /// One message on its way to any number of connections.
@@ -74,6 +88,8 @@ pub struct Publication {
     origin: Origin,
     data_type: DataType,
     payload: Box<[u8]>,
+    metadata: Option<Box<Metadata>>,
+    expires_at: Option<Millis>,
     memory: Arc<NodeMemory>,
     _charge: Charge,
     frames: [OnceLock<Frame>; Encoding::COUNT],
@@ -88,11 +104,35 @@ impl Publication {
         payload: Box<[u8]>,
         memory: &Arc<NodeMemory>,
     ) -> Arc<Self> {
-        let charge = memory.guard(Account::Outgoing, payload.len());
+        Self::with_metadata(
+            origin,
+            data_type,
+            payload,
+            memory,
+            None,
+            Metadata::default(),
+        )
+    }
+
+    /// Like [`new`](Self::new), with metadata for those encodings that have a place for it
+    /// (protocol notes: metadata). Whoever has not been sent it at `expires_at` does not get it
+    /// any more (protocol notes: REST send).
+    #[must_use]
+    pub fn with_metadata(
+        origin: Origin,
+        data_type: DataType,
+        payload: Box<[u8]>,
+        memory: &Arc<NodeMemory>,
+        expires_at: Option<Millis>,
+        metadata: Metadata,
+    ) -> Arc<Self> {
+        let charge = memory.guard(Account::Outgoing, payload.len() + metadata.len());
         Arc::new(Self {
             origin,
             data_type,
             payload,
+            metadata: (!metadata.is_empty()).then(|| Box::new(metadata)),
+            expires_at,
             memory: Arc::clone(memory),
             _charge: charge,
             frames: [const { OnceLock::new() }; Encoding::COUNT],
@@ -103,7 +143,7 @@ impl Publication {
     #[must_use]
     pub fn frame(&self, encoding: Encoding) -> &Frame {
         self.frames[encoding.index()]
-            .get_or_init(|| Frame::new(self.encode(encoding), &self.memory))
+            .get_or_init(|| Frame::new(self.encode(encoding), self.expires_at, &self.memory))
     }
 
     fn encode(&self, encoding: Encoding) -> Vec<u8> {
@@ -132,6 +172,9 @@ impl Publication {
                             from_user.as_deref(),
                         );
                     }
+                }
+                if let Some(metadata) = &self.metadata {
+                    json::add_metadata(&mut envelope, metadata);
                 }
                 let mut frames = Vec::with_capacity(ws::encoded_len(envelope.len()));
                 ws::encode_message(ws::MessageKind::Text, &envelope, &mut frames);

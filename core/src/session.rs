@@ -11,6 +11,7 @@ use hubwire_proto::ack::{self, AckErrorName};
 use hubwire_proto::message::{ClientMessage, Data};
 use hubwire_proto::role::Permissions;
 use hubwire_proto::simple::SimpleMode;
+use hubwire_proto::subprotocol::Subprotocol;
 use hubwire_proto::ws::MessageKind;
 
 use crate::ack_memory::AckMemory;
@@ -33,6 +34,15 @@ impl Protocol {
         match self {
             Self::Simple(_) => Encoding::Simple,
             Self::Json => Encoding::Json,
+        }
+    }
+
+    /// The name of the subprotocol, if one is spoken.
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&'static str> {
+        match self {
+            Self::Simple(_) => None,
+            Self::Json => Some(Subprotocol::Json.name()),
         }
     }
 }
@@ -243,6 +253,17 @@ impl Session {
             next_call: 0,
             parked: None,
         }
+    }
+
+    /// What the connection may do.
+    #[must_use]
+    pub fn permissions(&self) -> &Permissions {
+        &self.permissions
+    }
+
+    /// What the connection may do, to change; the next request is judged by it.
+    pub fn permissions_mut(&mut self) -> &mut Permissions {
+        &mut self.permissions
     }
 
     /// Applies the rules to one request: the Duplicate rule first, then permissions (protocol

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use crate::handler::EventHandler;
 
-/// Bounds of a node. Every one names its configuration key under `[limits]`.
+/// Bounds of a node, fixed for its life. Every one names its configuration key under `[limits]`.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// `message_bytes`: the largest message of a client, all fragments together.
@@ -56,7 +56,8 @@ pub struct TickBudget {
     pub attachments: usize,
     /// Commands taken from the inbox.
     pub commands: usize,
-    /// Group, user and hub members visited.
+    /// Group, user and hub members visited. A filter counts once more for each of its steps, a
+    /// change of groups once for each group.
     pub members: usize,
     /// Sockets read from, once each.
     pub reads: usize,
@@ -84,9 +85,11 @@ impl Default for TickBudget {
 pub struct HubSettings {
     /// Whether a client without a token may connect (`anonymous_connect_policy = "allow"`).
     pub allow_anonymous: bool,
-    /// `web_socket_keep_alive_interval_in_seconds`, in milliseconds.
+    /// `web_socket_keep_alive_interval_in_seconds`, in milliseconds. A change reaches a connection
+    /// at its next keep-alive check, at most one earlier interval later.
     pub keep_alive_interval_ms: u64,
-    /// Ordered; the first match takes an event.
+    /// Ordered; the first match takes an event. A call under way stays with its handler when they
+    /// change.
     pub event_handlers: Vec<EventHandler>,
 }
 

@@ -1,14 +1,17 @@
 //! A shard: the connections that one thread owns, and the tick that moves everything.
 //!
-//! A tick takes new connections, drains the inbox, goes on with cut walks, reads transports,
+//! A tick takes new connections, goes on with cut walks, drains the inbox, reads transports,
 //! fires timers, hands work to other shards and flushes, each within a budget, so that no large
-//! message, group or list starves the rest. Waiting for readiness and time is its caller's
+//! message, group, list or filter starves the rest. Waiting for readiness and time is its caller's
 //! business: the caller reports them with [`Shard::ready`] and the `now` of [`Shard::tick`].
 
 mod apply;
 mod connection;
+mod delivery;
 mod input;
 mod lifecycle;
+mod member;
+mod membership;
 mod output;
 mod request;
 
@@ -126,7 +129,7 @@ pub struct Shard<T: Transport> {
     id: ShardId,
     node: Arc<Node>,
     budget: TickBudget,
-    registry: T::Registry,
+    transports: T::Shared,
     upstream: Box<dyn Upstream>,
     doorway: Arc<Doorway<T>>,
 
@@ -153,6 +156,8 @@ pub struct Shard<T: Transport> {
 
     /// Whether there are other shards that need to know whom this one has.
     keeps_interest: bool,
+    /// Which of the node's hub tables the hubs have their settings from.
+    hubs_version: u64,
     /// Members that may still be visited in this tick.
     members_left: usize,
     scratch: Box<[u8]>,
@@ -178,13 +183,13 @@ impl<T: Transport> fmt::Debug for Shard<T> {
 }
 
 impl<T: Transport> Shard<T> {
-    /// The shard `id` of `node`, without connections. `registry` is handed to each transport as
-    /// it is attached.
+    /// The shard `id` of `node`, without connections. `transports` is what its transports
+    /// share.
     #[must_use]
     pub fn new(
         id: ShardId,
         node: Arc<Node>,
-        registry: T::Registry,
+        transports: T::Shared,
         upstream: Box<dyn Upstream>,
         doorway: Arc<Doorway<T>>,
         budget: TickBudget,
@@ -194,7 +199,7 @@ impl<T: Transport> Shard<T> {
             id,
             node,
             budget,
-            registry,
+            transports,
             upstream,
             doorway,
             connections: Slab::default(),
@@ -211,6 +216,7 @@ impl<T: Transport> Shard<T> {
             hand_off: (0..shards).map(|_| Vec::new()).collect(),
             mail: VecDeque::new(),
             keeps_interest: shards > 1,
+            hubs_version: 0,
             members_left: 0,
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             cork: vec![0; CORK_BYTES].into_boxed_slice(),
@@ -273,9 +279,11 @@ impl<T: Transport> Shard<T> {
     pub fn tick(&mut self, now: Millis) -> NextTick {
         self.now = now;
         self.members_left = self.budget.members;
+        self.refresh_settings();
         self.take_attachments();
-        self.drain_inbox();
+        // Before new work, which could use up the budget in every tick.
         self.continue_walks();
+        self.drain_inbox();
         self.retry_sessions();
         self.read_transports();
         self.fire_timers();
@@ -307,6 +315,19 @@ impl<T: Transport> Shard<T> {
     /// Whether sessions wait for memory that the flush has just freed.
     fn memory_has_come(&self) -> bool {
         self.memory_retry_at.is_some() && !self.retrying.is_empty() && !self.node.memory().is_full()
+    }
+
+    /// Gives every hub its settings from the node's new table, if there is one.
+    fn refresh_settings(&mut self) {
+        let version = self.node.hubs_version();
+        if version == self.hubs_version {
+            return;
+        }
+        self.hubs_version = version;
+        let table = self.node.hubs();
+        for hub in self.hubs.iter_mut().flatten() {
+            hub.settings = Arc::clone(table.of(&hub.name));
+        }
     }
 
     fn drain_inbox(&mut self) {

@@ -19,6 +19,8 @@ pub enum TimerKind {
     KeepAlive,
     /// The closing handshake takes too long.
     CloseTimeout,
+    /// Messages that a blocked client has not taken may have expired.
+    Expiry,
 }
 
 /// One armed timer.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
 use hubwire_core::Millis;
-use hubwire_core::command::{Action, Command, Excluded, Target};
+use hubwire_core::command::{Action, Command, Selection, Target};
 use hubwire_core::handler::Builtin;
 use hubwire_core::id::{NodeId, ShardId};
 use hubwire_core::node::Node;
@@ -78,17 +78,17 @@ static COUNTING: Counting = Counting;
 struct Descriptor(#[expect(dead_code, reason = "stands for the number of a socket")] i32);
 
 impl Transport for Descriptor {
-    type Registry = ();
+    type Shared = ();
 
-    fn register(&mut self, (): &Self::Registry, _: TransportKey) -> bool {
+    fn register(&mut self, (): &mut Self::Shared, _: TransportKey) -> bool {
         true
     }
 
-    fn read(&mut self, _: &mut [u8]) -> Read {
+    fn read(&mut self, (): &mut Self::Shared, _: &mut [u8]) -> Read {
         Read::WouldBlock
     }
 
-    fn write(&mut self, slices: &[IoSlice<'_>]) -> Written {
+    fn write(&mut self, (): &mut Self::Shared, slices: &[IoSlice<'_>]) -> Written {
         Written::Bytes(slices.iter().map(|slice| slice.len()).sum())
     }
 
@@ -154,10 +154,8 @@ impl Room {
         let command = Command {
             hub: "chat".into(),
             target: Target::Group(group),
-            action: Action::Deliver {
-                publication,
-                excluded: Excluded::Nobody,
-            },
+            selection: Selection::default(),
+            action: Action::Deliver { publication },
         };
         self.node.try_send(&command, self.node.shards()).unwrap();
         drop(command);

@@ -5,12 +5,20 @@
 
 #[path = "../../proto/tests/ws_reference/agreement.rs"]
 mod agreement;
+mod filter;
 mod json;
+#[path = "../../proto/tests/pattern_reference/naive.rs"]
+mod naive;
+mod pattern;
+mod rest;
 mod token;
 #[path = "../../proto/tests/ws_reference/trace.rs"]
 mod trace;
 mod ws;
 
+pub use filter::filter;
 pub use json::json_decode;
+pub use pattern::pattern;
+pub use rest::rest_path;
 pub use token::token_verify;
 pub use ws::ws_decode;

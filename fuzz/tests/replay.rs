@@ -4,7 +4,7 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::Path;
 
-use hubwire_fuzz::{json_decode, token_verify, ws_decode};
+use hubwire_fuzz::{filter, json_decode, pattern, rest_path, token_verify, ws_decode};
 
 fn replay(target: &str, run: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -25,8 +25,23 @@ fn replay(target: &str, run: fn(&[u8])) {
 }
 
 #[test]
+fn filter_corpus() {
+    replay("filter", filter);
+}
+
+#[test]
 fn json_decode_corpus() {
     replay("json_decode", json_decode);
+}
+
+#[test]
+fn pattern_corpus() {
+    replay("pattern", pattern);
+}
+
+#[test]
+fn rest_path_corpus() {
+    replay("rest_path", rest_path);
 }
 
 #[test]

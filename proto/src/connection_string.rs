@@ -16,6 +16,41 @@ pub struct Endpoint {
     base_path: String,
 }
 
+/// The kinds of clients, each of which connects below a path of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientType {
+    /// Simple clients and those of a Web PubSub subprotocol.
+    #[default]
+    Default,
+    /// MQTT clients.
+    Mqtt,
+    /// Socket.IO clients.
+    SocketIo,
+}
+
+impl ClientType {
+    /// The type of that name, in any letter case.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        match () {
+            () if is("default") => Some(Self::Default),
+            () if is("mqtt") => Some(Self::Mqtt),
+            () if is("socketio") => Some(Self::SocketIo),
+            () => None,
+        }
+    }
+
+    /// What stands before the hub in the path.
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Default => "/client/hubs/",
+            Self::Mqtt => "/clients/mqtt/hubs/",
+            Self::SocketIo => "/clients/socketio/hubs/",
+        }
+    }
+}
+
 /// A text that is no endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
@@ -70,6 +105,22 @@ impl Endpoint {
         &self.authority
     }
 
+    /// The host alone: a name or an address, the latter without brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        split_port(&self.authority).0.trim_matches(['[', ']'])
+    }
+
+    /// The port, which is that of the scheme if none is spelled out.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        let default = if self.secure { 443 } else { 80 };
+        let spelled = split_port(&self.authority).1;
+        spelled
+            .and_then(|port| port.parse().ok())
+            .unwrap_or(default)
+    }
+
     /// What comes before `/client` and `/api` in a path: empty, or starting with a slash and ending
     /// without one.
     #[must_use]
@@ -80,7 +131,13 @@ impl Endpoint {
     /// The audience of client tokens for a hub.
     #[must_use]
     pub fn client_audience(&self, hub: &HubName) -> String {
-        format!("{self}/client/hubs/{}", percent::encode(hub.raw()))
+        self.audience(ClientType::Default, hub.raw())
+    }
+
+    /// The audience of tokens for a type of client and a hub.
+    #[must_use]
+    pub fn audience(&self, client_type: ClientType, hub: &str) -> String {
+        format!("{self}{}{}", client_type.path(), percent::encode(hub))
     }
 
     /// Where a client connects, its token included.

@@ -9,5 +9,5 @@ mod encode;
 
 pub use decode::{InvalidJson, MAX_DATA_DEPTH, Malformed, check_value, decode, decode_bytes};
 pub use encode::{
-    ack_failed, ack_ok, connected, disconnected, group_message, pong, server_message,
+    ack_failed, ack_ok, add_metadata, connected, disconnected, group_message, pong, server_message,
 };

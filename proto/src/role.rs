@@ -1,35 +1,100 @@
-//! Roles: what a connection may do to groups (protocol notes: roles).
+//! Roles: what a connection may do to groups, and changes of that while it lives (protocol notes:
+//! roles).
 //!
-//! Sending events needs no role. Group patterns with wildcards and changes at run time are not
-//! read here; a role that grants nothing is reported, never guessed at.
+//! Sending events needs no role. A role that grants nothing is reported, never guessed at. How a
+//! group pattern is matched is told in [`crate::pattern`].
 
 use std::borrow::Cow;
 
 use crate::name;
+use crate::pattern::Pattern;
 
-/// The most literal groups that one connection's roles can name for joining, and as many for
-/// publishing.
+/// The most groups that can be named singly, granted and revoked ones together, for each
+/// [`Permission`].
 pub const MAX_LITERALS: usize = 1000;
-/// The longest group pattern, in bytes.
-pub const MAX_PATTERN_LEN: usize = 1024;
-/// The most unescaped `*` in a pattern; `**` counts as two.
-pub const MAX_STARS: usize = 5;
+/// The most patterns with wildcards for each [`Permission`].
+pub const MAX_PATTERNS: usize = 10;
+
+/// What a role or the REST API allows for a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    /// Publishing to it.
+    SendToGroup,
+    /// Joining and leaving it.
+    JoinLeaveGroup,
+}
+
+impl Permission {
+    /// Reads the path segment of a REST request: the name in any letter case, or its number.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "1" => Some(Self::SendToGroup),
+            "2" => Some(Self::JoinLeaveGroup),
+            _ => [Self::SendToGroup, Self::JoinLeaveGroup]
+                .into_iter()
+                .find(|permission| permission.name().eq_ignore_ascii_case(name)),
+        }
+    }
+
+    /// The name as the REST API's texts spell it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SendToGroup => "SendToGroup",
+            Self::JoinLeaveGroup => "JoinLeaveGroup",
+        }
+    }
+}
 
 /// What a connection may do to which groups. The default is nothing.
 ///
 /// Kept by every connection, so small: all-or-nothing permissions own no memory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Permissions {
-    all_join: bool,
     all_send: bool,
-    literals: Option<Box<Literals>>,
+    all_join: bool,
+    /// `None` when all or nothing is allowed.
+    details: Option<Box<Details>>,
 }
 
-/// Group names, sorted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Literals {
-    join: Box<[Box<str>]>,
-    send: Box<[Box<str>]>,
+struct Details {
+    send: Rules,
+    join: Rules,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Rules {
+    patterns: Box<[Pattern]>,
+    /// Sorted by group; they come before the patterns and before the permission for all groups.
+    literals: Vec<Literal>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Literal {
+    group: Box<str>,
+    allowed: bool,
+}
+
+/// A change that would name more than [`MAX_LITERALS`] groups; nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the limit of {MAX_LITERALS} literal permissions for `{}` is reached", permission.name())]
+pub struct TooManyLiterals {
+    /// What should have been changed.
+    pub permission: Permission,
+}
+
+impl TooManyLiterals {
+    /// The text of the 409 (protocol notes: REST errors).
+    #[must_use]
+    pub fn text(self, connection_id: &str) -> String {
+        let permission = self.permission.name();
+        format!(
+            "Connection `{connection_id}` has reached the limit of {MAX_LITERALS} literal \
+             permissions for `{permission}`."
+        )
+    }
 }
 
 /// A role that had no effect, for the log.
@@ -53,12 +118,12 @@ pub enum IgnoredReason {
     /// Its pattern breaks the pattern rules.
     #[error("invalid group pattern")]
     Pattern,
-    /// Its pattern has wildcards.
-    #[error("wildcards in group patterns are not supported")]
-    Wildcard,
     /// [`MAX_LITERALS`] groups are named already.
     #[error("too many groups named by roles")]
-    TooMany,
+    TooManyLiterals,
+    /// There are [`MAX_PATTERNS`] patterns already.
+    #[error("too many group patterns in roles")]
+    TooManyPatterns,
 }
 
 impl Permissions {
@@ -66,64 +131,185 @@ impl Permissions {
     pub fn from_roles<'a>(
         roles: impl IntoIterator<Item = &'a str>,
     ) -> (Self, Vec<IgnoredRole<'a>>) {
-        let (mut join, mut send) = (Grants::default(), Grants::default());
+        let (mut send, mut join) = (Grants::default(), Grants::default());
         let mut ignored = Vec::new();
         for role in roles {
             match parse(role) {
-                Ok((operation, target)) => match operation {
-                    Operation::Join => join.add(role, target),
-                    Operation::Send => send.add(role, target),
-                },
+                Ok((Permission::SendToGroup, target)) => send.add(role, target),
+                Ok((Permission::JoinLeaveGroup, target)) => join.add(role, target),
                 Err(reason) => ignored.push(IgnoredRole { role, reason }),
             }
         }
-        let permissions = Self {
-            all_join: join.all,
-            all_send: send.all,
-            literals: None,
+        let (all_send, all_join) = (send.all, join.all);
+        let details = Details {
+            send: send.finish(&mut ignored),
+            join: join.finish(&mut ignored),
         };
-        let (join, send) = (join.finish(&mut ignored), send.finish(&mut ignored));
-        let literals =
-            (!join.is_empty() || !send.is_empty()).then(|| Box::new(Literals { join, send }));
-        (
-            Self {
-                literals,
-                ..permissions
-            },
-            ignored,
-        )
+        let permissions = Self {
+            all_send,
+            all_join,
+            details: (details != Details::default()).then(|| Box::new(details)),
+        };
+        (permissions, ignored)
     }
 
     /// Whether the connection may join and leave the group.
     #[must_use]
     pub fn may_join(&self, group: &str) -> bool {
-        self.all_join || self.literals.as_ref().is_some_and(|l| has(&l.join, group))
+        self.allows(Permission::JoinLeaveGroup, Some(group))
     }
 
     /// Whether the connection may publish to the group.
     #[must_use]
     pub fn may_send(&self, group: &str) -> bool {
-        self.all_send || self.literals.as_ref().is_some_and(|l| has(&l.send, group))
+        self.allows(Permission::SendToGroup, Some(group))
+    }
+
+    /// Whether the permission is held for a group, or without one for every group.
+    #[must_use]
+    pub fn allows(&self, permission: Permission, group: Option<&str>) -> bool {
+        let all = self.all(permission);
+        match (self.details.as_deref(), group) {
+            (None, _) => all,
+            (Some(details), Some(group)) => details.of(permission).allow(all, group),
+            // Under a permission for all groups, every literal is a revoked one.
+            (Some(details), None) => all && details.of(permission).literals.is_empty(),
+        }
+    }
+
+    /// Allows a group, or without one every group, whatever was revoked before.
+    ///
+    /// What is allowed already stays as it is. The group is taken literally; its name is the
+    /// caller's to check.
+    ///
+    /// # Errors
+    ///
+    /// [`TooManyLiterals`].
+    pub fn grant(
+        &mut self,
+        permission: Permission,
+        group: Option<&str>,
+    ) -> Result<(), TooManyLiterals> {
+        self.set(permission, group, true)
+    }
+
+    /// Takes a group away, even from under a role for many groups, or without one every group.
+    /// Otherwise as [`Permissions::grant`].
+    ///
+    /// # Errors
+    ///
+    /// [`TooManyLiterals`].
+    pub fn revoke(
+        &mut self,
+        permission: Permission,
+        group: Option<&str>,
+    ) -> Result<(), TooManyLiterals> {
+        self.set(permission, group, false)
+    }
+
+    fn set(
+        &mut self,
+        permission: Permission,
+        group: Option<&str>,
+        allowed: bool,
+    ) -> Result<(), TooManyLiterals> {
+        let all = self.all(permission);
+        let details = self.details.get_or_insert_default();
+        let rules = details.of_mut(permission);
+        let result = match group {
+            Some(group) => rules
+                .set(all, group, allowed)
+                .map_err(|Full| TooManyLiterals { permission }),
+            None => {
+                *rules = Rules::default();
+                match permission {
+                    Permission::SendToGroup => self.all_send = allowed,
+                    Permission::JoinLeaveGroup => self.all_join = allowed,
+                }
+                Ok(())
+            }
+        };
+        if **details == Details::default() {
+            self.details = None;
+        }
+        result
+    }
+
+    fn all(&self, permission: Permission) -> bool {
+        match permission {
+            Permission::SendToGroup => self.all_send,
+            Permission::JoinLeaveGroup => self.all_join,
+        }
     }
 }
 
-#[derive(Clone, Copy)]
-enum Operation {
-    Join,
-    Send,
+impl Details {
+    fn of(&self, permission: Permission) -> &Rules {
+        match permission {
+            Permission::SendToGroup => &self.send,
+            Permission::JoinLeaveGroup => &self.join,
+        }
+    }
+
+    fn of_mut(&mut self, permission: Permission) -> &mut Rules {
+        match permission {
+            Permission::SendToGroup => &mut self.send,
+            Permission::JoinLeaveGroup => &mut self.join,
+        }
+    }
+}
+
+struct Full;
+
+impl Rules {
+    fn allow(&self, all: bool, group: &str) -> bool {
+        match self.find(group) {
+            Ok(found) => self.literals[found].allowed,
+            Err(_) => self.allow_by_rule(all, group),
+        }
+    }
+
+    fn allow_by_rule(&self, all: bool, group: &str) -> bool {
+        all || self.patterns.iter().any(|pattern| pattern.matches(group))
+    }
+
+    fn set(&mut self, all: bool, group: &str, allowed: bool) -> Result<(), Full> {
+        let by_rule = self.allow_by_rule(all, group);
+        match self.find(group) {
+            Ok(found) if by_rule == allowed => {
+                self.literals.remove(found);
+            }
+            Ok(found) => self.literals[found].allowed = allowed,
+            Err(_) if by_rule == allowed => {}
+            Err(_) if self.literals.len() >= MAX_LITERALS => return Err(Full),
+            Err(place) => {
+                let group = group.into();
+                self.literals.insert(place, Literal { group, allowed });
+            }
+        }
+        Ok(())
+    }
+
+    fn find(&self, group: &str) -> Result<usize, usize> {
+        self.literals
+            .binary_search_by(|known| known.group.as_ref().cmp(group))
+    }
 }
 
 enum Target<'a> {
     All,
     Group(Cow<'a, str>),
+    Pattern(Pattern),
 }
 
-/// What the roles seen so far grant for one operation.
+/// What the roles seen so far grant for one permission.
 #[derive(Default)]
 struct Grants<'a> {
     all: bool,
     /// A group and the role that named it.
     literals: Vec<(Cow<'a, str>, &'a str)>,
+    /// A role and its pattern.
+    patterns: Vec<(&'a str, Pattern)>,
 }
 
 impl<'a> Grants<'a> {
@@ -131,89 +317,73 @@ impl<'a> Grants<'a> {
         match target {
             Target::All => self.all = true,
             Target::Group(group) => self.literals.push((group, role)),
+            Target::Pattern(pattern) => self.patterns.push((role, pattern)),
         }
     }
 
-    fn finish(mut self, ignored: &mut Vec<IgnoredRole<'a>>) -> Box<[Box<str>]> {
+    fn finish(mut self, ignored: &mut Vec<IgnoredRole<'a>>) -> Rules {
         if self.all {
-            return Box::default();
+            return Rules::default();
         }
+        let mut ignore = |role, reason| ignored.push(IgnoredRole { role, reason });
+        // Sorted, so that what is kept does not depend on the order of the roles.
         self.literals.sort_unstable();
         self.literals.dedup_by(|a, b| a.0 == b.0);
         let kept = self.literals.len().min(MAX_LITERALS);
-        ignored.extend(self.literals.drain(kept..).map(|(_, role)| IgnoredRole {
-            role,
-            reason: IgnoredReason::TooMany,
-        }));
-        self.literals
-            .into_iter()
-            .map(|(group, _)| group.into())
-            .collect()
+        for (_, role) in self.literals.drain(kept..) {
+            ignore(role, IgnoredReason::TooManyLiterals);
+        }
+        self.patterns.sort_unstable_by_key(|(role, _)| *role);
+        self.patterns.dedup_by(|a, b| a.0 == b.0);
+        let kept = self.patterns.len().min(MAX_PATTERNS);
+        for (role, _) in self.patterns.drain(kept..) {
+            ignore(role, IgnoredReason::TooManyPatterns);
+        }
+        let literal = |(group, _): (Cow<'_, str>, _)| Literal {
+            group: group.into(),
+            allowed: true,
+        };
+        Rules {
+            patterns: self.patterns.into_iter().map(|(_, p)| p).collect(),
+            literals: self.literals.into_iter().map(literal).collect(),
+        }
     }
 }
 
-fn has(sorted: &[Box<str>], group: &str) -> bool {
-    sorted
-        .binary_search_by(|known| known.as_ref().cmp(group))
-        .is_ok()
-}
-
-fn parse(role: &str) -> Result<(Operation, Target<'_>), IgnoredReason> {
+fn parse(role: &str) -> Result<(Permission, Target<'_>), IgnoredReason> {
+    use Permission::{JoinLeaveGroup, SendToGroup};
     let rest = role
         .strip_prefix("webpubsub.")
         .ok_or(IgnoredReason::Unknown)?;
     // The rest of the string, dots included, is the group or pattern.
-    let (permission, name) = match rest.split_once('.') {
-        Some((permission, name)) => (permission, Some(name)),
+    let (name, argument) = match rest.split_once('.') {
+        Some((name, argument)) => (name, Some(argument)),
         None => (rest, None),
     };
-    let target = match (permission, name) {
-        ("joinLeaveGroup" | "sendToGroup", None) => Target::All,
-        ("joinLeaveGroup" | "sendToGroup", Some(group)) => {
-            name::check_group(group).map_err(|_| IgnoredReason::GroupName)?;
-            Target::Group(Cow::Borrowed(group))
-        }
-        ("joinLeaveGroups" | "sendToGroups", Some(pattern)) => {
-            Target::Group(literal_of_pattern(pattern)?)
-        }
+    Ok(match (name, argument) {
+        ("sendToGroup", None) => (SendToGroup, Target::All),
+        ("joinLeaveGroup", None) => (JoinLeaveGroup, Target::All),
+        ("sendToGroup", Some(group)) => (SendToGroup, group_target(group)?),
+        ("joinLeaveGroup", Some(group)) => (JoinLeaveGroup, group_target(group)?),
+        ("sendToGroups", Some(pattern)) => (SendToGroup, pattern_target(pattern)?),
+        ("joinLeaveGroups", Some(pattern)) => (JoinLeaveGroup, pattern_target(pattern)?),
         _ => return Err(IgnoredReason::Unknown),
-    };
-    let operation = if permission.starts_with("join") {
-        Operation::Join
-    } else {
-        Operation::Send
-    };
-    Ok((operation, target))
+    })
 }
 
-/// The one group that a pattern without wildcards matches.
-fn literal_of_pattern(pattern: &str) -> Result<Cow<'_, str>, IgnoredReason> {
-    if pattern.len() > MAX_PATTERN_LEN {
-        return Err(IgnoredReason::Pattern);
+fn group_target(group: &str) -> Result<Target<'_>, IgnoredReason> {
+    name::check_group(group).map_err(|_| IgnoredReason::GroupName)?;
+    Ok(Target::Group(Cow::Borrowed(group)))
+}
+
+fn pattern_target(text: &str) -> Result<Target<'_>, IgnoredReason> {
+    let pattern = Pattern::parse(text).map_err(|_| IgnoredReason::Pattern)?;
+    if pattern.is_anything() {
+        return Ok(Target::All);
     }
-    let mut literal = String::with_capacity(pattern.len());
-    let (mut stars, mut wildcard) = (0, false);
-    let mut chars = pattern.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => match chars.next() {
-                Some(escaped @ ('*' | '?' | '\\')) => literal.push(escaped),
-                _ => return Err(IgnoredReason::Pattern),
-            },
-            '*' => {
-                stars += 1;
-                wildcard = true;
-            }
-            '?' => wildcard = true,
-            c => literal.push(c),
-        }
-    }
-    if stars > MAX_STARS {
-        return Err(IgnoredReason::Pattern);
-    }
-    if wildcard {
-        return Err(IgnoredReason::Wildcard);
-    }
+    let Some(literal) = pattern.literal() else {
+        return Ok(Target::Pattern(pattern));
+    };
     name::check_group(&literal).map_err(|_| IgnoredReason::Pattern)?;
-    Ok(Cow::Owned(literal))
+    Ok(Target::Group(Cow::Owned(literal)))
 }

@@ -1,8 +1,9 @@
 //! The WebSocket protocol (RFC 6455), as the server speaks it: bytes in, events out, and back.
 //!
 //! [`handshake`] checks an upgrade request, [`Decoder`] turns what a client sends into [`Event`]s,
-//! the `encode_*` functions write what the server sends, and [`client`] is the little that a load
-//! generator or a test needs of the other side. No extension is spoken, so RSV bits are always 0.
+//! the `encode_*` functions write what the server sends, and [`client`] is the other side, for the
+//! load generator, the client of the command line and tests. No extension is spoken, so RSV bits
+//! are always 0.
 //!
 //! When to answer a ping, how long to wait for a close and what a message means is decided by the
 //! caller; nothing here touches a socket.

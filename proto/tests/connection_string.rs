@@ -86,6 +86,20 @@ fn connection_strings() {
 }
 
 #[test]
+fn hosts_and_ports() {
+    for (url, host, port) in [
+        ("http://localhost:8080/base", "localhost", 8080),
+        ("http://h", "h", 80),
+        ("https://h", "h", 443),
+        ("https://[2001:db8::1]", "2001:db8::1", 443),
+        ("http://[::1]:1", "::1", 1),
+    ] {
+        let endpoint = Endpoint::parse(url).expect(url);
+        assert_eq!((endpoint.host(), endpoint.port()), (host, port), "{url}");
+    }
+}
+
+#[test]
 fn endpoints() {
     for (url, text, authority, base_path, secure) in [
         (

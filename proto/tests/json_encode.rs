@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use hubwire_proto::ack::{self, AckErrorName};
 use hubwire_proto::json;
 use hubwire_proto::message::DataType;
+use hubwire_proto::metadata::Metadata;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -174,4 +175,31 @@ proptest! {
             "error": { "name": "Duplicate", "message": token },
         }));
     }
+}
+
+#[test]
+fn metadata_stands_behind_all_other_members() {
+    let message = |headers: &[(&str, &str)], expect: &str| {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_bytes()));
+        let metadata = Metadata::from_headers(headers).unwrap();
+        check(
+            |out| {
+                json::server_message(out, DataType::Text, b"}");
+                json::add_metadata(out, &metadata);
+            },
+            &format!(
+                r#"{{"type":"message","from":"server","dataType":"text","data":"}}"{expect}}}"#
+            ),
+        );
+    };
+    message(&[], "");
+    message(
+        &[
+            ("x-webpubsub-metadata-b", "a\"b"),
+            ("x-webpubsub-metadata-a", ""),
+        ],
+        r#","metadata":{"a":"","b":"a\"b"}"#,
+    );
 }

@@ -1,8 +1,11 @@
 //! What must hold for any JSON message of a client, valid or not.
 
+use std::collections::BTreeMap;
+
 use hubwire_proto::json;
 use hubwire_proto::message::{ClientMessage, DataType};
 use proptest::prelude::*;
+use serde::de::IgnoredAny;
 
 /// Members of a valid message, as name and raw value.
 fn members() -> impl Strategy<Value = Vec<(&'static str, String)>> {
@@ -117,8 +120,9 @@ proptest! {
             }
         }
         if json::decode_bytes(&bytes).is_ok() {
-            prop_assert!(serde_json::from_slice::<serde_json::Value>(&bytes).is_ok_and(|v| v.is_object())
-                || String::from_utf8_lossy(&bytes).contains("\\u"));
+            // A tree would refuse numbers that fit no type, which is not a matter of grammar.
+            let object = serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(&bytes);
+            prop_assert!(object.is_ok() || String::from_utf8_lossy(&bytes).contains("\\u"));
         }
     }
 }

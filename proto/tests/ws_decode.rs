@@ -297,6 +297,7 @@ fn every_error_has_a_close_code_and_fits_a_close_frame() {
         (DecodeError::UnexpectedContinuation, 1002),
         (DecodeError::UnfinishedMessage, 1002),
         (DecodeError::Unmasked, 1002),
+        (DecodeError::Masked, 1002),
         (DecodeError::NonMinimalLength, 1002),
         (DecodeError::LengthTopBit, 1002),
         (DecodeError::MessageTooBig { limit: usize::MAX }, 1009),

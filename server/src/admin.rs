@@ -29,6 +29,7 @@ pub async fn serve(front: FrontDoor, listener: TcpListener, ending: watch::Recei
     listener::serve(
         Arc::new(Admin { front }),
         listener,
+        None,
         BOUNDS,
         Arc::default(),
         ending,
@@ -65,7 +66,8 @@ impl Service for Admin {
 impl Admin {
     fn metrics(&self) -> Reply {
         let (node, counters) = (self.front.node(), self.front.counters());
-        let page = metrics::render(node, counters, self.front.listener_counters());
+        let tls = self.front.tls().map(AsRef::as_ref);
+        let page = metrics::render(node, counters, self.front.listener_counters(), tls);
         reply::with_body(
             StatusCode::OK,
             "text/plain; version=0.0.4; charset=utf-8",

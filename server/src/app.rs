@@ -5,19 +5,22 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use hubwire_core::handler::{Destination, EventHandler, EventPattern};
 use hubwire_core::id::NodeId;
 use hubwire_core::node::Node;
-use hubwire_core::settings::{HubSettings, HubTable, Limits};
 use hubwire_proto::token::UnixSeconds;
 use socket2::{Domain, Socket, Type};
 use tokio::sync::watch;
 
-use crate::config::{Config, HubConfig, UrlTemplate};
+use crate::config::{Config, Sources};
+use crate::engine_settings::{hub_table, limits};
 use crate::front::{FrontDoor, FrontSettings};
+use crate::keys::KeyStore;
+use crate::reload::Reloader;
 use crate::shards::{Clock, Shards};
-use crate::signals::StopRequests;
+use crate::signals::{ReloadRequests, StopRequests};
 use crate::startup_screen::{self, Facts};
+use crate::telemetry::LogLevel;
+use crate::tls::Acceptor;
 use crate::{admin, descriptors};
 
 /// Threads of the front door. It is idle but for new connections and REST.
@@ -30,12 +33,13 @@ const BACKLOG: i32 = 4096;
 /// How often the end of the last connection is looked for while shutting down.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
 
-/// Serves until a signal asks to stop.
+/// Serves until a signal asks to stop. On the way a signal may ask to read `sources` again, from
+/// which `config` came.
 ///
 /// # Errors
 ///
 /// If the node cannot start: an address is taken, or the system refuses a thread.
-pub fn run(config: &Config) -> anyhow::Result<()> {
+pub fn run(config: &Config, sources: Sources, log_level: LogLevel) -> anyhow::Result<()> {
     let clock = Clock::start();
     let descriptors = descriptors::raise_limit();
     // Both addresses are taken before anything else happens, so that a conflict is the first and
@@ -53,6 +57,11 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         .map(TcpListener::local_addr)
         .transpose()?;
 
+    let keys = Arc::new(KeyStore::open(config)?);
+    let tls = match &config.tls {
+        Some(tls) => Some(Acceptor::new(tls.read()?, config.limits.tls_handshakes)?),
+        None => None,
+    };
     let node = Node::new(
         NodeId(0),
         config.shards,
@@ -63,7 +72,14 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let front = FrontDoor::new(
         Arc::clone(&node),
         shards.doorways.clone(),
-        FrontSettings::new(config, bound.port(), descriptors.http_connections)?,
+        clock,
+        FrontSettings::new(
+            config,
+            keys,
+            tls,
+            bound.port(),
+            descriptors.http_connections,
+        )?,
     );
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(FRONT_DOOR_THREADS)
@@ -73,10 +89,18 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         .context("cannot start the front door")?;
 
     runtime.block_on(async {
-        // From here on a signal ends the node in order.
+        // From here on a signal ends the node in order, or reloads it.
         let mut stop = StopRequests::watch()?;
+        let reload_requests = ReloadRequests::watch()?;
         let (ending, ended) = watch::channel(false);
         let serving = tokio::spawn(front.clone().serve(to_tokio(listener)?, ended.clone()));
+        let reloader = Reloader {
+            sources,
+            running: config.clone(),
+            front: front.clone(),
+            log_level,
+        };
+        tokio::spawn(reloader.serve(reload_requests));
         if let Some(listener) = admin_listener {
             tokio::spawn(admin::serve(front, to_tokio(listener)?, ended));
         }
@@ -134,66 +158,6 @@ fn greet(config: &Config, bound: SocketAddr, admin: Option<SocketAddr>) -> anyho
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     let facts = Facts::new(config, bound, admin, UnixSeconds(0).plus(since_epoch))?;
-    crate::cli::print(&startup_screen::render(&facts)).context("cannot print")
-}
-
-fn limits(config: &Config, most_connections: usize) -> Limits {
-    let limits = &config.limits;
-    Limits {
-        message_bytes: limits.message_bytes,
-        outbound_queue_messages: limits.outbound_queue_messages,
-        outbound_queue_bytes: limits.outbound_queue_bytes,
-        parked_input_bytes: limits.parked_input_bytes,
-        groups_per_connection: limits.groups_per_connection,
-        node_queued_bytes: limits.node_queued_bytes as u64,
-        connections: connections(limits.connections, most_connections),
-        inbox_commands: limits.inbox_commands,
-        pending_asks: limits.pending_asks,
-        close_timeout_ms: milliseconds(limits.close_timeout),
-    }
-}
-
-/// As many connections as are wanted and possible.
-fn connections(wanted: Option<usize>, most: usize) -> usize {
-    match wanted {
-        Some(wanted) if wanted > most => {
-            tracing::warn!(
-                wanted,
-                most,
-                "the descriptor limit allows fewer connections"
-            );
-            most
-        }
-        wanted => wanted.unwrap_or(most),
-    }
-}
-
-fn hub_table(config: &Config) -> HubTable {
-    let named = config
-        .hubs
-        .iter()
-        .map(|(name, hub)| (name.clone(), hub_settings(hub)));
-    HubTable::new(hub_settings(&config.hub_defaults), named)
-}
-
-fn hub_settings(hub: &HubConfig) -> HubSettings {
-    let event_handlers = hub
-        .event_handlers
-        .iter()
-        .map(|handler| EventHandler {
-            user_events: EventPattern::parse(&handler.user_event_pattern),
-            destination: match handler.url_template {
-                UrlTemplate::BuiltinEcho => Destination::Echo,
-            },
-        })
-        .collect();
-    HubSettings {
-        allow_anonymous: hub.allow_anonymous,
-        keep_alive_interval_ms: milliseconds(hub.keep_alive_interval),
-        event_handlers,
-    }
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+    let screen = startup_screen::render(&facts) + &startup_screen::render_trust(&facts);
+    crate::cli::print(&screen).context("cannot print")
 }

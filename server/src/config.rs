@@ -13,8 +13,11 @@ mod limits;
 mod log;
 mod network;
 mod reference;
+mod reload;
+mod rest;
 mod secret;
 mod section;
+mod tls;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -27,12 +30,17 @@ use std::path::{Path, PathBuf};
 use hubwire_proto::connection_string::Endpoint;
 use hubwire_proto::name::HubName;
 
+pub(crate) use environment::CONNECTION_STRING_VARIABLE;
 pub use error::{ConfigError, Origin};
 pub use hub::{EventHandlerConfig, HubConfig, SystemEvent, UrlTemplate};
 pub use limits::Limits;
 pub use log::{LogConfig, LogFormat};
 pub use reference::{limits_reference, reference};
+pub use reload::Reloaded;
+pub use rest::{AuthConfig, RestConfig};
 pub use secret::AccessKeys;
+pub(crate) use secret::warn_if_open;
+pub use tls::TlsConfig;
 
 use environment::{CONFIG_VARIABLE, set_plain};
 use section::Section;
@@ -59,6 +67,8 @@ pub struct Config {
     pub endpoint_origin: Origin,
     /// Directory for state that survives a restart.
     pub data_dir: Option<PathBuf>,
+    /// Where [`Self::data_dir`] was given.
+    pub data_dir_origin: Origin,
     /// Address of the admin listener; `None`: off.
     pub admin_listen: Option<SocketAddr>,
     /// Where [`Self::admin_listen`] was given.
@@ -69,12 +79,20 @@ pub struct Config {
     pub log: LogConfig,
     /// The keys that sign and verify tokens.
     pub access_keys: AccessKeys,
+    /// Whose tokens are believed, beyond their signature.
+    pub auth: AuthConfig,
+    /// Choices of the REST API.
+    pub rest: RestConfig,
+    /// Where the certificate comes from; `None`: no TLS.
+    pub tls: Option<TlsConfig>,
     /// The bounds of the node.
     pub limits: Limits,
     /// Settings of hubs that are not in [`Self::hubs`].
     pub hub_defaults: HubConfig,
     /// Settings of named hubs, by lower-case name. They take nothing from the defaults.
     pub hubs: BTreeMap<String, HubConfig>,
+    /// What is not wrong but not wise either.
+    pub warnings: Vec<ConfigError>,
 }
 
 /// What a configuration is read from. Not `Debug`: the environment may hold secrets.
@@ -86,6 +104,8 @@ pub struct Sources {
     pub environment: Vec<(OsString, OsString)>,
     /// The flags that were given.
     pub flags: Vec<Flag>,
+    /// Whether TLS with a certificate of our own was asked for.
+    pub dev_tls: bool,
 }
 
 /// A flag of the command line that sets a key.
@@ -111,7 +131,7 @@ impl Config {
             .clone()
             .or_else(|| sources.variable(CONFIG_VARIABLE).map(PathBuf::from));
         let table = match &file {
-            Some(path) => tree::from_toml(path, &read_file(path)?)?,
+            Some(path) => layer_of_file(path, &read_file(path)?)?,
             None => layer_without_file(),
         };
         Ok(Self {
@@ -126,7 +146,7 @@ impl Config {
     ///
     /// The first thing that is wrong.
     pub fn parse(path: &Path, source: &str) -> Result<Self, ConfigError> {
-        let config = Self::finish(tree::from_toml(path, source)?, &Sources::default())?;
+        let config = Self::finish(layer_of_file(path, source)?, &Sources::default())?;
         Ok(Self {
             file: Some(path.to_owned()),
             ..config
@@ -139,7 +159,10 @@ impl Config {
             flag.apply(&mut table)?;
         }
         let root = Section::root(&table, keys::ROOT)?;
-        let config = Self::read(&root, |name| sources.variable(name))?;
+        let mut config = Self::read(&root, |name| sources.variable(name))?;
+        if sources.dev_tls {
+            config.set_development_tls(&root, sources)?;
+        }
         config.check(&root)?;
         Ok(config)
     }
@@ -157,6 +180,8 @@ impl Config {
             })?;
             hubs.insert(hub.key().to_owned(), HubConfig::read(&section)?);
         }
+        let mut warnings = Vec::new();
+        let access_keys = AccessKeys::read(&root.section("access_keys")?, variable, &mut warnings)?;
         let default_listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), DEFAULT_PORT);
         Ok(Self {
             file: None,
@@ -167,6 +192,7 @@ impl Config {
             endpoint: root.parsed_list("endpoint", network::endpoint)?,
             endpoint_origin: root.origin_of("endpoint"),
             data_dir: root.parsed("data_dir", data_dir)?,
+            data_dir_origin: root.origin_of("data_dir"),
             admin_listen: root.parsed("admin_listen", network::address)?,
             admin_listen_origin: root.origin_of("admin_listen"),
             shards: root
@@ -174,11 +200,37 @@ impl Config {
                 .and_then(|shards| usize::try_from(shards).ok())
                 .unwrap_or_else(default_shards),
             log: LogConfig::read(&root.section("log")?)?,
-            access_keys: AccessKeys::read(&root.section("access_keys")?, variable)?,
+            access_keys,
+            auth: AuthConfig::read(&root.section("auth")?)?,
+            rest: RestConfig::read(&root.section("rest")?)?,
+            tls: TlsConfig::read_section(&root.section("tls")?, &mut warnings)?,
             limits: Limits::read(&root.section("limits")?)?,
             hub_defaults: HubConfig::read(&root.section("hub_defaults")?)?,
             hubs,
+            warnings,
         })
+    }
+
+    /// A certificate of our own names this machine alone, and nobody else has reason to trust it.
+    fn set_development_tls(
+        &mut self,
+        root: &Section<'_>,
+        sources: &Sources,
+    ) -> Result<(), ConfigError> {
+        if self.tls.is_some() {
+            return Err(root.error("tls", "given beside --dev-tls; one certificate is enough"));
+        }
+        if !self.listen.ip().is_loopback() {
+            let problem = format!(
+                "{} is not loopback: --dev-tls is for this machine only; set tls.certificate and \
+                 tls.key",
+                self.listen
+            );
+            return Err(root.error("listen", problem));
+        }
+        let variable = |name: &str| sources.variable(name);
+        self.tls = Some(TlsConfig::development(self.data_dir.as_deref(), variable)?);
+        Ok(())
     }
 
     /// What no key can be blamed for alone.
@@ -186,26 +238,29 @@ impl Config {
         if self.admin_listen == Some(self.listen) && self.listen.port() != 0 {
             return Err(root.error("admin_listen", "the same address as listen"));
         }
+        match self.public_key_problem() {
+            Some((key, problem)) => Err(root.error(key, problem)),
+            None => Ok(()),
+        }
+    }
+
+    /// The key and the reason for which the public development key must not be used.
+    fn public_key_problem(&self) -> Option<(&'static str, String)> {
         if !self.access_keys.is_public() {
-            return Ok(());
+            return None;
         }
         let advice = "the public development key is for loopback only; `hubwire init` writes a \
                       configuration with keys of your own";
         if !self.listen.ip().is_loopback() {
-            return Err(root.error(
-                "listen",
-                format!("{} is not loopback: {advice}", self.listen),
-            ));
+            let problem = format!("{} is not loopback: {advice}", self.listen);
+            return Some(("listen", problem));
         }
         // A proxy may stand between a loopback address and the world.
-        if let Some(public) = self
+        let public = self
             .endpoint
             .iter()
-            .find(|endpoint| !network::is_local(endpoint))
-        {
-            return Err(root.error("endpoint", format!("{public} is not local: {advice}")));
-        }
-        Ok(())
+            .find(|endpoint| !network::is_local(endpoint))?;
+        Some(("endpoint", format!("{public} is not local: {advice}")))
     }
 
     /// The settings of a hub, whatever the case of its name.
@@ -225,7 +280,8 @@ impl Config {
         if !self.endpoint.is_empty() {
             return Ok(self.endpoint.clone());
         }
-        let endpoint = Endpoint::parse(&format!("http://localhost:{port}")).map_err(|_| {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let endpoint = Endpoint::parse(&format!("{scheme}://localhost:{port}")).map_err(|_| {
             let problem = "must be given, since listen leaves the port to the system";
             ConfigError::new(&Origin::Default, "endpoint", problem)
         })?;
@@ -294,6 +350,12 @@ impl Flag {
         };
         set_plain(table, &path, value, &origin)
     }
+}
+
+fn layer_of_file(path: &Path, source: &str) -> Result<Table, ConfigError> {
+    let mut table = tree::from_toml(path, source)?;
+    hub::open_pasted_hubs(&mut table)?;
+    Ok(table)
 }
 
 /// Without a file every hub echoes, so that a first client gets an answer.

@@ -4,8 +4,8 @@
 //! is in `rest`, what the admin listener shows in [`crate::admin`].
 
 mod auth;
+mod hosts;
 mod recovery;
-mod route;
 mod upgrade;
 
 use std::fmt;
@@ -15,19 +15,22 @@ use std::time::Duration;
 
 use hubwire_core::node::Node;
 use hubwire_proto::connection_string::Endpoint;
+use hubwire_proto::route::Route;
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::config::{AccessKeys, Config, ConfigError};
+use crate::config::{AuthConfig, Config, ConfigError};
+use crate::keys::KeyStore;
 use crate::listener::{self, Answer, Bounds, ListenerCounters, Reply, Service, reply};
 use crate::metrics::Counters;
 use crate::rest::{self, Rest, RestSettings};
-use crate::shards::Doorway;
+use crate::shards::{Clock, Doorway};
+use crate::tls::Acceptor;
 
-pub(crate) use auth::{Unauthorized, Verifier};
-use route::Route;
+pub(crate) use auth::{Unauthorized, Verifier, now};
+pub(crate) use hosts::Hosts;
 
 /// How long an HTTP connection may rest between a response and the next request: longer than the
 /// pools of the vendor's libraries rest, so that they close first.
@@ -40,29 +43,44 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub struct FrontSettings {
     endpoints: Vec<Endpoint>,
-    access_keys: AccessKeys,
+    keys: Arc<KeyStore>,
+    tls: Option<Arc<Acceptor>>,
+    auth: AuthConfig,
     token_skew: Duration,
     bounds: Bounds,
     rest: RestSettings,
 }
 
 impl FrontSettings {
-    /// The settings of a node that listens on `port` and may have `http_connections` open at once,
-    /// upgraded ones not counted.
+    /// The settings of a node with `keys` that listens on `port`, with TLS if there is `tls`, and
+    /// may have `http_connections` open at once, upgraded ones not counted.
     ///
     /// # Errors
     ///
     /// If the configuration has no endpoint and `port` is 0.
-    pub fn new(config: &Config, port: u16, http_connections: usize) -> Result<Self, ConfigError> {
+    pub fn new(
+        config: &Config,
+        keys: Arc<KeyStore>,
+        tls: Option<Arc<Acceptor>>,
+        port: u16,
+        http_connections: usize,
+    ) -> Result<Self, ConfigError> {
         let limits = &config.limits;
         let rest = RestSettings {
             body_bytes: limits.rest_body_bytes,
             ask_timeout: limits.ask_timeout,
             list_page: limits.list_page,
+            requests_per_second: limits.rest_rps,
+            filter_cache_bytes: limits.filter_cache_bytes,
+            accept_previews: config.rest.accept_preview_versions,
+            encoded_slash: config.rest.encoded_slash,
+            allow_token_generation: config.rest.allow_token_generation,
         };
         Ok(Self {
             endpoints: config.endpoints(port)?,
-            access_keys: config.access_keys.clone(),
+            keys,
+            tls,
+            auth: config.auth,
             token_skew: limits.token_skew,
             bounds: Bounds {
                 header_bytes: limits.header_bytes,
@@ -89,6 +107,7 @@ struct Inner {
     verifier: Arc<Verifier>,
     bounds: Bounds,
     rest: Rest,
+    tls: Option<Arc<Acceptor>>,
     counters: Arc<Counters>,
     listener: Arc<ListenerCounters>,
 }
@@ -102,20 +121,35 @@ impl fmt::Debug for FrontDoor {
 }
 
 impl FrontDoor {
-    /// The front door of `node`, whose shards take connections through `doorways`, in their order.
+    /// The front door of `node`, whose shards take connections through `doorways`, in their order,
+    /// and count time by `clock`.
     #[must_use]
-    pub fn new(node: Arc<Node>, doorways: Vec<Arc<Doorway>>, settings: FrontSettings) -> Self {
+    pub fn new(
+        node: Arc<Node>,
+        doorways: Vec<Arc<Doorway>>,
+        clock: Clock,
+        settings: FrontSettings,
+    ) -> Self {
         let FrontSettings {
             endpoints,
-            access_keys,
+            keys,
+            tls,
+            auth,
             token_skew,
             bounds,
             rest,
         } = settings;
         let counters = Arc::new(Counters::default());
-        let verifier = Arc::new(Verifier::new(access_keys, endpoints, token_skew));
+        let verifier = Arc::new(Verifier::new(
+            keys,
+            endpoints,
+            auth,
+            tls.is_some(),
+            token_skew,
+        ));
         let rest = Rest::new(
             Arc::clone(&node),
+            clock,
             Arc::clone(&verifier),
             rest,
             Arc::clone(&counters),
@@ -127,6 +161,7 @@ impl FrontDoor {
             verifier,
             bounds,
             rest,
+            tls,
             counters,
             listener,
         };
@@ -140,7 +175,8 @@ impl FrontDoor {
     pub async fn serve(self, listener: TcpListener, ending: watch::Receiver<bool>) {
         let counters = Arc::clone(&self.inner.listener);
         let bounds = self.inner.bounds.clone();
-        listener::serve(self.inner, listener, bounds, counters, ending).await;
+        let tls = self.inner.tls.clone();
+        listener::serve(self.inner, listener, tls, bounds, counters, ending).await;
     }
 
     /// The node behind the door.
@@ -148,9 +184,19 @@ impl FrontDoor {
         &self.inner.node
     }
 
+    /// The keys that it believes.
+    pub(crate) fn keys(&self) -> &KeyStore {
+        self.inner.verifier.key_store()
+    }
+
     /// What the door counts.
     pub(crate) fn counters(&self) -> &Counters {
         &self.inner.counters
+    }
+
+    /// What makes its TLS sessions, if it speaks TLS.
+    pub(crate) fn tls(&self) -> Option<&Arc<Acceptor>> {
+        self.inner.tls.as_ref()
     }
 
     /// What its listener counts.

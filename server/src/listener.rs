@@ -3,8 +3,8 @@
 //! What is answered is the business of a [`Service`]: the front door's or the admin listener's.
 
 mod connection;
-mod query;
 pub(crate) mod reply;
+mod stream;
 
 use std::future::Future;
 use std::io;
@@ -19,8 +19,11 @@ use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
-pub(crate) use query::Query;
+pub(crate) use hubwire_proto::query::Query;
 pub(crate) use reply::Reply;
+pub(crate) use stream::{Stream, say_last};
+
+use crate::tls::Acceptor;
 
 /// How long accepting rests after the system refused a connection, for want of descriptors or
 /// memory as a rule: some connection has to end first.
@@ -55,7 +58,7 @@ impl From<Reply> for Answer {
 
 /// Takes over a socket that no longer speaks HTTP, and bytes that were already read from it.
 pub(crate) type Upgrade =
-    Box<dyn FnOnce(TcpStream, Vec<u8>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+    Box<dyn FnOnce(Stream, Vec<u8>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
 /// The bounds of a listener.
 #[derive(Debug, Clone)]
@@ -81,7 +84,7 @@ pub(crate) struct ListenerCounters {
     pub(crate) accepted: AtomicU64,
     /// Failed attempts to accept one.
     pub(crate) accept_failures: AtomicU64,
-    /// Connections closed because no request head came in time.
+    /// Connections closed because no request head, or no handshake before it, came in time.
     pub(crate) head_timeouts: AtomicU64,
     /// Connections closed because they did not speak HTTP, or broke.
     pub(crate) broken: AtomicU64,
@@ -89,11 +92,12 @@ pub(crate) struct ListenerCounters {
     pub(crate) open: AtomicU64,
 }
 
-/// Accepts connections until `ending` turns true, then waits for the open ones within
-/// [`Bounds::drain_timeout`].
+/// Accepts connections, with TLS if there is an acceptor for it, until `ending` turns true, then
+/// waits for the open ones within [`Bounds::drain_timeout`].
 pub(crate) async fn serve<S: Service>(
     service: Arc<S>,
     listener: TcpListener,
+    tls: Option<Arc<Acceptor>>,
     bounds: Bounds,
     counters: Arc<ListenerCounters>,
     mut ending: watch::Receiver<bool>,
@@ -113,6 +117,7 @@ pub(crate) async fn serve<S: Service>(
                 let guest = connection::Guest {
                     peer,
                     service: Arc::clone(&service),
+                    tls: tls.clone(),
                     bounds: Arc::clone(&bounds),
                     counters: Arc::clone(&counters),
                     ending: ending.clone(),
@@ -207,6 +212,7 @@ mod tests {
         let serving = tokio::spawn(serve(
             service,
             listener,
+            None,
             bounds,
             Arc::clone(&counters),
             ended,

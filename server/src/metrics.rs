@@ -13,6 +13,7 @@ use hubwire_core::node::Node;
 use hyper::StatusCode;
 
 use crate::listener::ListenerCounters;
+use crate::tls::Acceptor;
 
 /// Why a client did not get in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +60,42 @@ impl Rejection {
 pub(crate) struct Counters {
     rejections: [AtomicU64; Rejection::NAMES.len()],
     asks_missed: AtomicU64,
+    reloads: AtomicU64,
+    refused_reloads: AtomicU64,
+    /// The cache of parsed filters.
+    pub(crate) filter_cache: FilterCacheCounters,
     /// By operation and status, both from small fixed sets.
     rest: Mutex<BTreeMap<(&'static str, u16), u64>>,
+}
+
+/// What the cache of parsed filters counts.
+#[derive(Debug, Default)]
+pub(crate) struct FilterCacheCounters {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    evictions: AtomicU64,
+}
+
+impl FilterCacheCounters {
+    /// Counts a filter that was there.
+    pub(crate) fn hit(&self) {
+        self.hits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a filter that was not there.
+    pub(crate) fn miss(&self) {
+        self.misses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts filters that were forgotten for want of room.
+    pub(crate) fn evicted(&self, filters: usize) {
+        self.evictions.fetch_add(filters as u64, Ordering::Relaxed);
+    }
+
+    /// Hits, misses and evictions so far.
+    pub(crate) fn read(&self) -> [u64; 3] {
+        [&self.hits, &self.misses, &self.evictions].map(|counter| counter.load(Ordering::Relaxed))
+    }
 }
 
 impl Counters {
@@ -74,6 +109,16 @@ impl Counters {
         self.asks_missed.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a reload of the configuration that was applied.
+    pub(crate) fn reloaded(&self) {
+        self.reloads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a reload of the configuration that was refused.
+    pub(crate) fn reload_refused(&self) {
+        self.refused_reloads.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts a REST request.
     pub(crate) fn rest(&self, operation: &'static str, status: StatusCode) {
         *self.lock().entry((operation, status.as_u16())).or_default() += 1;
@@ -85,7 +130,12 @@ impl Counters {
 }
 
 /// Every number of a node.
-pub(crate) fn render(node: &Node, counters: &Counters, listener: &ListenerCounters) -> String {
+pub(crate) fn render(
+    node: &Node,
+    counters: &Counters,
+    listener: &ListenerCounters,
+    tls: Option<&Acceptor>,
+) -> String {
     let mut page = Page(String::with_capacity(8 * 1024));
     for metric in node.numbers().list() {
         match metric.kind {
@@ -125,8 +175,39 @@ pub(crate) fn render(node: &Node, counters: &Counters, listener: &ListenerCounte
         node.asks().len() as u64,
     );
     front_door(&mut page, counters, listener);
+    if let Some(acceptor) = tls {
+        tls_numbers(&mut page, acceptor);
+    }
     process(&mut page);
     page.0
+}
+
+fn tls_numbers(page: &mut Page, acceptor: &Acceptor) {
+    let counters = &acceptor.counters;
+    let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    page.counter(
+        "tls_handshakes",
+        "TLS handshakes that were completed.",
+        get(&counters.handshakes),
+    );
+    page.counter(
+        "tls_handshake_failures",
+        "Connections that ended before their TLS handshake did.",
+        get(&counters.handshake_failures),
+    );
+    page.counter(
+        "tls_broken",
+        "Connections ended by a record that broke the protocol.",
+        get(&counters.broken),
+    );
+    if let Some(end) = acceptor.expires_at() {
+        page.one(
+            "tls_certificate_expires_seconds",
+            "gauge",
+            "When the certificate expires, in seconds since 1970.",
+            u64::try_from(end.0).unwrap_or_default(),
+        );
+    }
 }
 
 fn front_door(page: &mut Page, counters: &Counters, listener: &ListenerCounters) {
@@ -164,6 +245,37 @@ fn front_door(page: &mut Page, counters: &Counters, listener: &ListenerCounters)
         "asks_missed",
         "REST requests that shards did not take or answer in time.",
         missed,
+    );
+    page.head(
+        "configuration_reloads_total",
+        "counter",
+        "Reloads of the configuration.",
+    );
+    for (result, count) in [
+        ("applied", &counters.reloads),
+        ("refused", &counters.refused_reloads),
+    ] {
+        page.line(
+            "configuration_reloads_total",
+            &format!("result=\"{result}\""),
+            get(count),
+        );
+    }
+    let [hits, misses, evictions] = counters.filter_cache.read();
+    page.counter(
+        "filter_cache_hits",
+        "Filters that were parsed already.",
+        hits,
+    );
+    page.counter(
+        "filter_cache_misses",
+        "Filters that had to be parsed.",
+        misses,
+    );
+    page.counter(
+        "filter_cache_evictions",
+        "Parsed filters that were forgotten for want of room.",
+        evictions,
     );
     page.head(
         "clients_rejected_total",
@@ -261,12 +373,13 @@ mod tests {
         counters.reject(Rejection::Internal);
         counters.rest("send_to_all", StatusCode::ACCEPTED);
         counters.rest("send_to_all", StatusCode::ACCEPTED);
-        let page = render(&node, &counters, &ListenerCounters::default());
+        let page = render(&node, &counters, &ListenerCounters::default(), None);
         for line in [
             "# TYPE hubwire_connections gauge",
             "hubwire_connections 0",
             "hubwire_connections_opened_total 0",
             "hubwire_inbox_used{shard=\"1\"} 0",
+            "hubwire_configuration_reloads_total{result=\"refused\"} 0",
             "hubwire_clients_rejected_total{reason=\"internal\"} 1",
             "hubwire_rest_requests_total{operation=\"send_to_all\",status=\"202\"} 2",
         ] {

@@ -1,36 +1,47 @@
-//! REST for application servers, first half: send, close, membership, existence, listing
-//! (protocol notes: REST operations).
+//! REST for application servers: the order of checks, and the operations that send, close, ask
+//! and change groups (protocol notes: REST operations).
 //!
-//! A request is checked in a fixed order: token, version, names and parameters, content type,
-//! body. Only then is anything done. Work goes to the shards as commands; a shard that cannot
-//! take or answer one in time is a 503, never a wrong answer.
+//! A request is checked in a fixed order: token, rate, version, names and parameters, content
+//! type, body. Only then is anything done. Work goes to the shards as commands; a shard that cannot
+//! take or answer one in time is a 503, never a wrong answer. What paths, queries and bodies mean
+//! is in [`hubwire_proto::rest`]; here is what needs a token, a node or HTTP.
 
 mod body;
 mod cursor;
 mod dispatch;
 mod error;
+mod filters;
 mod list;
-mod operation;
-mod parameters;
+mod permission;
+mod rate;
+mod token;
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hubwire_core::ask::Answer;
-use hubwire_core::command::{Action, Excluded, Question};
+use hubwire_core::ask::{Answer, ReplyTo};
+use hubwire_core::command::{Action, Excluded, GroupNames, Question, Selection};
+use hubwire_core::id::ConnectionId;
 use hubwire_core::node::Node;
 use hubwire_core::publication::{Origin, Publication};
+use hubwire_proto::metadata::Metadata;
 use hubwire_proto::name::HubName;
 use hubwire_proto::percent;
+use hubwire_proto::rest::{
+    BulkChange, CloseParameters, EncodedSlash, Fault, Operation, PathError, SendParameters, Target,
+    check_version,
+};
 use hyper::body::Incoming;
-use hyper::header::{HOST, HeaderName, HeaderValue};
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Request, StatusCode};
 
-use crate::front::Verifier;
+use crate::front::{Hosts, Verifier};
 use crate::listener::{Query, Reply, reply};
 use crate::metrics::Counters;
+use crate::shards::Clock;
 use crate::telemetry::redact_url;
 
 use body::Bodies;
@@ -38,17 +49,9 @@ pub(crate) use body::{BYTES_AT_ONCE as BODY_BYTES_AT_ONCE, TIMEOUT as BODY_TIMEO
 use cursor::CursorKey;
 use dispatch::Dispatch;
 use error::{RestError, Severity};
-use operation::{Aim, Operation};
-pub(crate) use parameters::MAX_REASON_BYTES;
+use filters::Filters;
+use rate::Rate;
 
-/// The versions of the interface that are served; the last is the latest.
-const VERSIONS: [&str; 5] = [
-    "2021-10-01",
-    "2022-11-01",
-    "2023-07-01",
-    "2024-01-01",
-    "2024-12-01",
-];
 const SUPPORTED_VERSIONS: &str = "2021-10-01, 2022-11-01, 2023-07-01, 2024-01-01, 2024-12-01";
 
 const API_SUPPORTED_VERSIONS: HeaderName = HeaderName::from_static("api-supported-versions");
@@ -62,6 +65,16 @@ pub(crate) struct RestSettings {
     pub(crate) ask_timeout: Duration,
     /// Connections on a page of a list.
     pub(crate) list_page: usize,
+    /// Requests per second; 0 is without bound.
+    pub(crate) requests_per_second: usize,
+    /// Bytes of parsed filters that are kept.
+    pub(crate) filter_cache_bytes: usize,
+    /// Whether preview versions are accepted.
+    pub(crate) accept_previews: bool,
+    /// What `%2F` in a path segment is.
+    pub(crate) encoded_slash: EncodedSlash,
+    /// Whether an access key's token is good for making tokens.
+    pub(crate) allow_token_generation: bool,
 }
 
 impl RestSettings {
@@ -73,35 +86,44 @@ impl RestSettings {
 
 /// REST on a node.
 pub(crate) struct Rest {
+    settings: RestSettings,
     verifier: Arc<Verifier>,
     dispatch: Dispatch,
     bodies: Bodies,
+    filters: Filters,
+    rate: Option<Rate>,
     cursor_key: CursorKey,
-    list_page: usize,
+    clock: Clock,
     counters: Arc<Counters>,
 }
 
 /// A request past its token and names.
 struct Call<'a> {
     parts: &'a Parts,
+    hosts: Hosts<'a>,
     hub: HubName,
     query: Query<'a>,
 }
 
 impl Rest {
-    /// REST on `node` for the bearers of tokens that `verifier` believes.
+    /// REST on `node`, whose shards count time by `clock`, for the bearers of tokens that
+    /// `verifier` believes.
     pub(crate) fn new(
         node: Arc<Node>,
+        clock: Clock,
         verifier: Arc<Verifier>,
         settings: RestSettings,
         counters: Arc<Counters>,
     ) -> Self {
         Self {
-            cursor_key: CursorKey::derive(verifier.primary_key()),
+            cursor_key: CursorKey::derive(verifier.key_store().cursor_key()),
             bodies: Bodies::new(settings.body_bytes),
+            filters: Filters::new(settings.filter_cache_bytes, Arc::clone(&counters)),
+            rate: Rate::new(settings.requests_per_second),
             dispatch: Dispatch::new(node, settings.ask_timeout, Arc::clone(&counters)),
-            list_page: settings.list_page,
+            settings,
             verifier,
+            clock,
             counters,
         }
     }
@@ -115,12 +137,13 @@ impl Rest {
         peer: SocketAddr,
     ) -> Reply {
         let (parts, mut body) = request.into_parts();
-        let (name, result) = match Operation::find(&parts.method, segments) {
+        let found = Operation::find(parts.method.as_str(), segments, self.settings.encoded_slash);
+        let (name, result) = match found {
             Ok(operation) => (
                 operation.name(),
                 self.perform(&parts, &mut body, hub, &operation).await,
             ),
-            Err(error) => ("unknown", Err(error)),
+            Err(error) => ("unknown", Err(error.into())),
         };
         if let Err(error) = &result {
             let url = redact_url(&parts.uri.to_string());
@@ -140,29 +163,56 @@ impl Rest {
         hub: &str,
         operation: &Operation,
     ) -> Result<Reply, RestError> {
-        self.verifier.rest(
-            &parts.headers,
-            parts.uri.path(),
-            host_of(&parts.headers, &parts.uri),
-        )?;
+        let hosts = self.verifier.hosts(&parts.headers, &parts.uri);
+        self.verifier
+            .rest(&parts.headers, parts.uri.path(), hosts)?;
+        if let Some(rate) = &self.rate {
+            rate.take().map_err(RestError::too_many_requests)?;
+        }
+        if let Operation::NotBuilt(_) = operation {
+            return Err(RestError::not_implemented());
+        }
         let query = Query::parse(parts.uri.query());
-        parameters::check_version(&query)?;
+        check_version(&query, self.settings.accept_previews)?;
         let hub = percent::decode(hub)
             .ok()
-            .and_then(|hub| HubName::new(&hub).ok());
-        let hub = hub.ok_or_else(|| RestError::bad_request("Invalid hub name.", "hub"))?;
+            .and_then(|hub| HubName::new(&hub).ok())
+            .ok_or_else(|| Fault::new("Invalid hub name.", "hub"))?;
         operation.check_names()?;
-        let call = Call { parts, hub, query };
+        let call = Call {
+            parts,
+            hosts,
+            hub,
+            query,
+        };
         match operation {
-            Operation::Send(aim) => self.send(&call, body, aim).await,
-            Operation::Close(aim) => self.close(&call, aim).await,
-            Operation::Exists(aim) => self.exists(&call, aim).await,
-            Operation::Join { aim, group } => self.join(&call, aim, group).await,
-            Operation::Leave { aim, group } => self.leave(&call, aim, group.as_deref()).await,
+            Operation::Send(target) => self.send(&call, body, target).await,
+            Operation::Close(target) => self.close(&call, target).await,
+            Operation::Exists(target) => self.exists(&call, target).await,
+            Operation::Join { target, group } => self.join(&call, target, group).await,
+            Operation::Leave { target, group } => self.leave(&call, target, group.as_deref()).await,
+            Operation::JoinMany => {
+                let join = |groups, reply| Action::Join { groups, reply };
+                self.change_many(&call, body, join).await
+            }
+            Operation::LeaveMany => {
+                let leave = |groups, reply| Action::Leave {
+                    groups: Some(groups),
+                    reply,
+                };
+                self.change_many(&call, body, leave).await
+            }
             Operation::List { group } => self.list(&call, group).await,
-            Operation::Unsupported(_) => Err(RestError::not_implemented(
-                "This operation is not supported in this version of the server.",
-            )),
+            Operation::Permission {
+                verb,
+                permission,
+                connection,
+            } => {
+                let permission = permission.ok_or_else(|| Fault::of_parameter("permission"))?;
+                self.permission(&call, *verb, permission, connection).await
+            }
+            Operation::GenerateToken => self.generate_token(&call),
+            Operation::NotBuilt(_) => Err(RestError::not_implemented()),
         }
     }
 
@@ -170,125 +220,215 @@ impl Rest {
         &self,
         call: &Call<'_>,
         body: &mut Incoming,
-        aim: &Aim,
+        target: &Target,
     ) -> Result<Reply, RestError> {
-        parameters::check_time_to_live(&call.query)?;
-        // One user or connection is sent to as a whole.
-        let excluded = match aim {
-            Aim::Hub | Aim::Group(_) => parameters::excluded(&call.query)?,
-            Aim::User(_) | Aim::Connection(_) => Excluded::Nobody,
-        };
-        if !matches!(aim, Aim::Connection(_)) && call.query.has("filter") {
-            return Err(RestError::not_implemented(
-                "The parameter filter is not supported in this version of the server.",
-            ));
+        let parameters = SendParameters::read(&call.query)?;
+        let mut selection = Selection::default();
+        // One user is sent to without exceptions, one connection whatever it is.
+        if let Target::Hub | Target::Group(_) = target {
+            selection.excluded = excluded(&parameters.excluded);
         }
-        let (message, _room) = self.bodies.read(&call.parts.headers, body).await?;
-        let origin = match aim {
-            Aim::Group(group) => Origin::Group {
+        if let (Some(filter), Target::Hub | Target::Group(_) | Target::User(_)) =
+            (&parameters.filter, target)
+        {
+            selection.filter = Some(self.filters.parse(filter)?);
+        }
+        let headers = &call.parts.headers;
+        let (message, _room) = self.bodies.message(headers, body).await?;
+        let lines = headers.iter();
+        let metadata =
+            Metadata::from_headers(lines.map(|(name, value)| (name.as_str(), value.as_bytes())))
+                .map_err(|error| Fault::of_request(error.to_string()))?;
+        let origin = match target {
+            Target::Group(group) => Origin::Group {
                 group: group.as_str().into(),
                 from_user: None,
             },
-            Aim::Hub | Aim::User(_) | Aim::Connection(_) => Origin::Server,
+            Target::Hub | Target::User(_) | Target::Connection(_) => Origin::Server,
         };
         self.dispatch.wait_for_memory().await?;
-        let memory = self.dispatch.memory();
-        let publication =
-            Publication::new(origin, message.data_type, message.payload.into(), memory);
-        let action = Action::Deliver {
-            publication,
-            excluded,
-        };
-        self.dispatch.send(call.hub.key(), aim, action).await?;
+        let expires_at = parameters
+            .time_to_live
+            .filter(|seconds| *seconds > 0)
+            .map(|seconds| self.clock.now().plus(u64::from(seconds) * 1000));
+        let publication = Publication::with_metadata(
+            origin,
+            message.data_type,
+            message.payload.into(),
+            self.dispatch.memory(),
+            expires_at,
+            metadata,
+        );
+        let action = Action::Deliver { publication };
+        self.dispatch
+            .send(call.hub.key(), target, selection, action)
+            .await?;
         Ok(reply::empty(StatusCode::ACCEPTED))
     }
 
-    async fn close(&self, call: &Call<'_>, aim: &Aim) -> Result<Reply, RestError> {
-        let excluded = match aim {
-            Aim::Connection(_) => Excluded::Nobody,
-            Aim::Hub | Aim::Group(_) | Aim::User(_) => parameters::excluded(&call.query)?,
-        };
-        let reason = parameters::reason(&call.query)?;
+    async fn close(&self, call: &Call<'_>, target: &Target) -> Result<Reply, RestError> {
+        let parameters = CloseParameters::read(&call.query)?;
+        let mut selection = Selection::default();
+        if let Target::Hub | Target::Group(_) | Target::User(_) = target {
+            selection.excluded = excluded(&parameters.excluded);
+        }
+        let reason = parameters.reason.map(Arc::from);
         let close = |reply| Action::Close {
             reason,
-            excluded,
             reply: Some(reply),
         };
-        self.dispatch.ask(call.hub.key(), aim, close).await?;
+        self.dispatch
+            .ask(call.hub.key(), target, selection, close)
+            .await?;
         Ok(reply::empty(StatusCode::NO_CONTENT))
     }
 
-    async fn exists(&self, call: &Call<'_>, aim: &Aim) -> Result<Reply, RestError> {
-        let ask = |reply| Action::Ask {
-            question: Question::Exists,
-            reply,
-        };
-        let answers = self.dispatch.ask(call.hub.key(), aim, ask).await?;
+    async fn exists(&self, call: &Call<'_>, target: &Target) -> Result<Reply, RestError> {
+        let question = Question::Exists;
+        let answers = self.question(call, target, question).await?;
         if answers.contains(&Answer::Exists(true)) {
             Ok(reply::empty(StatusCode::OK))
         } else {
-            Err(RestError::not_existed(Severity::Info, aim))
+            Err(RestError::not_existed(Severity::Info, target))
         }
     }
 
-    async fn join(&self, call: &Call<'_>, aim: &Aim, group: &str) -> Result<Reply, RestError> {
+    async fn join(
+        &self,
+        call: &Call<'_>,
+        target: &Target,
+        group: &str,
+    ) -> Result<Reply, RestError> {
+        let groups = GroupNames::new([group], self.dispatch.memory());
         let join = |reply| Action::Join {
-            group: group.into(),
+            groups,
             reply: Some(reply),
         };
-        let answers = self.dispatch.ask(call.hub.key(), aim, join).await?;
-        if applied(&answers) > 0 {
-            Ok(reply::empty(StatusCode::OK))
-        } else if answers.contains(&Answer::Refused) {
-            let text = "The connection is in as many groups as it may be.";
-            Err(RestError::bad_request(text, "group"))
-        } else {
-            Err(RestError::not_existed(Severity::Error, aim))
+        let answers = self
+            .dispatch
+            .ask(call.hub.key(), target, Selection::default(), join)
+            .await?;
+        match applied(&answers) {
+            Some(Applied::ToSome) => Ok(reply::empty(StatusCode::OK)),
+            Some(Applied::Refused) => {
+                let text = "The connection is in as many groups as it may be.";
+                Err(Fault::new(text, "group").into())
+            }
+            None => Err(RestError::not_existed(Severity::Error, target)),
         }
     }
 
     async fn leave(
         &self,
         call: &Call<'_>,
-        aim: &Aim,
+        target: &Target,
         group: Option<&str>,
     ) -> Result<Reply, RestError> {
+        let groups = group.map(|group| GroupNames::new([group], self.dispatch.memory()));
         let leave = |reply| Action::Leave {
-            group: group.map(Into::into),
+            groups,
             reply: Some(reply),
         };
-        self.dispatch.ask(call.hub.key(), aim, leave).await?;
+        self.dispatch
+            .ask(call.hub.key(), target, Selection::default(), leave)
+            .await?;
         Ok(reply::empty(StatusCode::NO_CONTENT))
     }
+
+    /// Changes the groups of those connections of the hub that a filter in the body matches.
+    async fn change_many(
+        &self,
+        call: &Call<'_>,
+        body: &mut Incoming,
+        change: impl FnOnce(Arc<GroupNames>, Option<ReplyTo>) -> Action,
+    ) -> Result<Reply, RestError> {
+        let (json, _room) = self.bodies.json(&call.parts.headers, body).await?;
+        let wanted = BulkChange::parse(&json)?;
+        let filter = wanted
+            .filter
+            .map(|filter| self.filters.parse(&filter))
+            .transpose()?;
+        self.dispatch.wait_for_memory().await?;
+        let names = wanted.groups.iter().map(AsRef::as_ref);
+        let groups = GroupNames::new(names, self.dispatch.memory());
+        let selection = Selection {
+            filter,
+            ..Selection::default()
+        };
+        self.dispatch
+            .ask(call.hub.key(), &Target::Hub, selection, |reply| {
+                change(groups, Some(reply))
+            })
+            .await?;
+        Ok(reply::empty(StatusCode::OK))
+    }
+
+    async fn question(
+        &self,
+        call: &Call<'_>,
+        target: &Target,
+        question: Question,
+    ) -> Result<Vec<Answer>, RestError> {
+        let ask = |reply| Action::Ask { question, reply };
+        self.dispatch
+            .ask(call.hub.key(), target, Selection::default(), ask)
+            .await
+    }
+}
+
+/// How a change went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Applied {
+    /// At least one connection has it.
+    ToSome,
+    /// There were connections, and a bound of each of them stood against it.
+    Refused,
+}
+
+/// How a change went; `None` if there was nobody.
+fn applied(answers: &[Answer]) -> Option<Applied> {
+    if answers
+        .iter()
+        .any(|answer| matches!(answer, Answer::Applied(1..)))
+    {
+        Some(Applied::ToSome)
+    } else if answers.contains(&Answer::Refused) {
+        Some(Applied::Refused)
+    } else {
+        None
+    }
+}
+
+/// The connections that are left out. An id that no connection can have leaves out nobody.
+fn excluded(ids: &[Cow<'_, str>]) -> Excluded {
+    let ids = ids.iter().filter_map(|id| ConnectionId::parse(id));
+    Excluded::from_ids(ids.collect())
 }
 
 /// The response for a path that means nothing.
 pub(crate) fn not_found() -> Reply {
-    finish(RestError::not_found().into_reply())
+    finish(RestError::from(PathError::Unknown).into_reply())
 }
 
 /// The response for a method that a known path does not have, among `allowed` ones.
 pub(crate) fn method_not_allowed(allowed: &'static str) -> Reply {
-    finish(RestError::method_not_allowed(allowed).into_reply())
-}
-
-/// The host that a request is addressed to.
-pub(crate) fn host_of<'a>(headers: &'a hyper::HeaderMap, uri: &'a hyper::Uri) -> Option<&'a str> {
-    // A target in absolute form wins over the header (RFC 9112 §3.2.2).
-    let in_target = uri.authority().map(hyper::http::uri::Authority::as_str);
-    in_target.or_else(|| headers.get(HOST)?.to_str().ok())
-}
-
-fn applied(answers: &[Answer]) -> usize {
-    let count = |answer: &Answer| match answer {
-        Answer::Applied(count) => *count,
-        Answer::Refused | Answer::Exists(_) | Answer::Page(_) => 0,
-    };
-    answers.iter().map(count).sum()
+    finish(RestError::from(PathError::Method(allowed)).into_reply())
 }
 
 fn finish(mut reply: Reply) -> Reply {
     let versions = HeaderValue::from_static(SUPPORTED_VERSIONS);
     reply.headers_mut().insert(API_SUPPORTED_VERSIONS, versions);
     reply
+}
+
+#[cfg(test)]
+mod tests {
+    use hubwire_proto::rest::VERSIONS;
+
+    use super::SUPPORTED_VERSIONS;
+
+    #[test]
+    fn the_header_names_every_version() {
+        assert_eq!(SUPPORTED_VERSIONS, VERSIONS.join(", "));
+    }
 }

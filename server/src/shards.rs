@@ -21,7 +21,7 @@ use hubwire_core::shard::{NextTick, Readiness, Shard, TransportKey};
 use mio::{Events, Poll, Token, Waker};
 
 pub use clock::Clock;
-pub use socket::Socket;
+pub use socket::{Shared, Socket};
 
 /// The way in for new connections of one shard.
 pub type Doorway = hubwire_core::shard::Doorway<Socket>;
@@ -102,12 +102,12 @@ fn run(
     doorway: Arc<Doorway>,
     clock: Clock,
 ) -> io::Result<()> {
-    let registry = poll.registry().try_clone()?;
+    let shared = Shared::new(poll.registry().try_clone()?);
     let upstream = Box::new(Builtin);
     let mut shard = Shard::new(
         id,
         Arc::clone(node),
-        registry,
+        shared,
         upstream,
         doorway,
         TickBudget::default(),

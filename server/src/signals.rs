@@ -1,4 +1,4 @@
-//! The signals that end a node.
+//! The signals that end a node or make it read its configuration again.
 
 use std::io;
 
@@ -7,7 +7,6 @@ use std::io;
 pub(crate) struct StopRequests {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
-    hang_up: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
@@ -23,20 +22,39 @@ impl StopRequests {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
         })
     }
 
     /// Resolves at the next request.
     pub(crate) async fn next(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hang_up.recv() => {
-                    tracing::warn!("SIGHUP has no effect in this version; restart to reconfigure");
-                }
-            }
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Requests to reload: SIGHUP; elsewhere there are none.
+#[cfg(unix)]
+pub(crate) struct ReloadRequests(tokio::signal::unix::Signal);
+
+#[cfg(unix)]
+impl ReloadRequests {
+    /// Puts the handler in place.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses it.
+    pub(crate) fn watch() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// Resolves at the next request. Those that came since the last one are one.
+    pub(crate) async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -59,5 +77,26 @@ impl StopRequests {
     /// Resolves at the next request.
     pub(crate) async fn next(&mut self) {
         let _ = tokio::signal::ctrl_c().await;
+    }
+}
+
+/// Requests to reload: SIGHUP; elsewhere there are none.
+#[cfg(not(unix))]
+pub(crate) struct ReloadRequests;
+
+#[cfg(not(unix))]
+impl ReloadRequests {
+    /// Puts the handler in place.
+    ///
+    /// # Errors
+    ///
+    /// None here.
+    pub(crate) fn watch() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    /// Never resolves.
+    pub(crate) async fn next(&mut self) {
+        std::future::pending::<()>().await;
     }
 }

@@ -11,7 +11,7 @@ use hubwire_proto::connection_string::{ConnectionString, Endpoint};
 use hubwire_proto::name::HubName;
 use hubwire_proto::token::{DEFAULT_LIFETIME_MINUTES, NewToken, UnixSeconds, sign};
 
-use crate::config::{Config, ConfigError, Origin};
+use crate::config::{Config, ConfigError, Origin, TlsConfig};
 
 /// The file that `hubwire init` writes.
 pub const DEFAULT_FILE: &str = "hubwire.toml";
@@ -35,6 +35,8 @@ pub struct Facts {
     pub public: Option<PublicAccess>,
     /// Whether `builtin:echo` takes every event of hubs without settings of their own.
     pub echo: bool,
+    /// The certification authority to trust, if it is of our own making.
+    pub authority: Option<PathBuf>,
 }
 
 /// What may be shown with a key that everybody knows.
@@ -76,6 +78,10 @@ impl Facts {
                 .event_handlers
                 .iter()
                 .any(|h| h.user_event_pattern == "*"),
+            authority: config
+                .tls
+                .as_ref()
+                .and_then(TlsConfig::development_authority),
             endpoint,
         })
     }
@@ -108,6 +114,13 @@ fn options(config: &Config, endpoint: &Endpoint) -> String {
         .as_deref()
         .map(config_option)
         .unwrap_or_default();
+    let of_our_own = config
+        .tls
+        .as_ref()
+        .and_then(TlsConfig::development_authority);
+    if of_our_own.is_some() {
+        options.push_str(" --dev-tls");
+    }
     let in_file = |origin: &Origin| matches!(origin, Origin::File { .. } | Origin::Default);
     let known = match config.endpoint.as_slice() {
         [] => in_file(&config.listen_origin) && config.listen.port() != 0,
@@ -192,6 +205,12 @@ pub fn render(facts: &Facts) -> String {
             "no file: public development key, loopback only",
         ),
     }
+    if facts.authority.is_some() {
+        screen.fact(
+            "Certificate",
+            "by a CA of this machine's own, to be trusted as below",
+        );
+    }
     if facts.file_unused {
         screen.fact(
             "",
@@ -229,6 +248,34 @@ pub fn render(facts: &Facts) -> String {
         "         \"$({program} token --hub chat{options})\""
     ));
     screen.0
+}
+
+/// How tools are told to trust a certification authority of our own; empty if there is none.
+#[must_use]
+pub fn render_trust(facts: &Facts) -> String {
+    let Some(authority) = &facts.authority else {
+        return String::new();
+    };
+    // A shell may be anywhere.
+    let file = std::path::absolute(authority).unwrap_or_else(|_| authority.clone());
+    let file = shell_word(&file.to_string_lossy());
+    format!(
+        "
+Trust the development CA in a shell:
+  CA={file}
+  export NODE_EXTRA_CA_CERTS=$CA    # Node
+  export SSL_CERT_FILE=$CA          # Python's ssl, .NET on Linux, Go, Ruby
+  export REQUESTS_CA_BUNDLE=$CA     # Python's requests, so the vendor's libraries for REST
+  export CURL_CA_BUNDLE=$CA         # curl
+  keytool -importcert -noprompt -alias hubwire -file $CA -keystore dev.p12 -storepass changeit
+  JAVA=-Djavax.net.ssl.trustStore                                # Java, with what keytool made
+  export JAVA_TOOL_OPTIONS=\"$JAVA=$PWD/dev.p12 ${{JAVA}}Password=changeit\"
+  MONO=~/.config/.mono/new-certs/Trust; mkdir -p $MONO
+  cp $CA $MONO/$(openssl x509 -noout -hash -in $CA).0    # Mono
+  certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n hubwire -i $CA    # Chromium on Linux
+Other systems and browsers: docs/tls.md
+"
+    )
 }
 
 /// ` --config FILE`, fit to be pasted into a shell.
@@ -295,6 +342,7 @@ mod tests {
                 client_url: "ws://localhost:8080/client/hubs/chat?access_token=T".to_owned(),
             }),
             echo: true,
+            authority: None,
         }
     }
 
@@ -339,11 +387,43 @@ mod tests {
             &Facts {
                 file_unused: true,
                 admin: Some(([127, 0, 0, 1], 8081).into()),
+                authority: Some("/x/ca.pem".into()),
                 ..facts()
             },
-            &["hubwire.toml is not in use"],
+            &["hubwire.toml is not in use", "to be trusted as below"],
             &[],
         );
+    }
+
+    #[test]
+    fn an_authority_of_our_own_is_told_how_to_trust() {
+        assert_eq!(render_trust(&facts()), "");
+        let folder = tempfile::tempdir().unwrap();
+        let sources = Sources {
+            dev_tls: true,
+            flags: vec![Flag {
+                name: "--data-dir",
+                key: "data_dir",
+                values: vec![folder.path().to_string_lossy().into_owned()],
+            }],
+            ..Sources::default()
+        };
+        let config = Config::load(&sources).unwrap();
+        let bound = ([127, 0, 0, 1], 8080).into();
+        let facts = Facts {
+            program: "hubwire".to_owned(),
+            ..Facts::new(&config, bound, None, UnixSeconds(0)).unwrap()
+        };
+        assert_eq!(facts.endpoint.to_string(), "https://localhost:8080");
+        assert_eq!(facts.options, " --dev-tls");
+        let public = facts.public.as_ref().unwrap();
+        assert!(public.client_url.starts_with("wss://localhost:8080/"));
+        let trust = render_trust(&facts);
+        let file = folder.path().join("dev-tls").join("ca.pem");
+        assert!(trust.contains(&*file.to_string_lossy()), "{trust}");
+        // Telling about it makes nothing.
+        assert!(!file.exists());
+        check(&facts, &["https://localhost:8080", "wss://"], &["http://"]);
     }
 
     #[test]

@@ -1,23 +1,38 @@
 //! Logs, and what keeps secrets out of them.
 
 use hubwire_proto::percent;
-use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::config::{LogConfig, LogFormat};
 
+/// What is logged, for as long as the process lives.
+#[derive(Debug)]
+pub struct LogLevel(reload::Handle<Targets, Registry>);
+
+impl LogLevel {
+    /// Logs what `config` says from now on. Its form stays.
+    pub(crate) fn replace(&self, config: &LogConfig) {
+        // It fails only without a subscriber, and then there is no log either.
+        let _ = self.0.reload(config.targets());
+    }
+}
+
 /// Starts logging to standard error. A process does this once; a second call changes nothing.
-pub fn init(config: &LogConfig) {
+pub fn init(config: &LogConfig) -> LogLevel {
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match config.format {
         LogFormat::Text => lines.with_ansi(false).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
+    let (filter, level) = reload::Layer::new(config.targets());
     // The only failure is a subscriber that is installed already, by a test for example.
     let _ = tracing_subscriber::registry()
-        .with(lines.with_filter(config.targets()))
+        .with(lines.with_filter(filter))
         .try_init();
+    LogLevel(level)
 }
 
 const REDACTED: &str = "(redacted)";

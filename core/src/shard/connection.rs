@@ -35,8 +35,12 @@ pub(super) struct Link<T> {
     pub(super) decoder: Decoder,
     pub(super) outbox: Outbox,
     pub(super) heard_at: Millis,
+    /// Keep-alive pings since the client was last heard.
+    pub(super) unanswered_pings: u8,
     /// Bytes of unfinished or held input charged to the node's memory.
     pub(super) charged_input: usize,
+    /// Bytes that the transport owes, charged to the node's memory.
+    pub(super) charged_owed: usize,
     pub(super) phase: Phase,
     /// How the connection ends once what the client sent before is answered.
     pub(super) ending: Option<Ending>,
@@ -83,4 +87,6 @@ pub(super) struct Flags {
     pub(super) hung_up: bool,
     /// Among the sessions to try again, or waiting for its turn in its hub.
     pub(super) retrying: bool,
+    /// A timer runs for the messages that may expire.
+    pub(super) expiry_watched: bool,
 }

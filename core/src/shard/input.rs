@@ -49,11 +49,11 @@ impl<T: Transport> Shard<T> {
             return;
         }
         let mut scratch = std::mem::take(&mut self.scratch);
-        match link.transport.read(&mut scratch) {
-            Read::Bytes(count) => {
+        match link.transport.read(&mut self.transports, &mut scratch) {
+            Read::Bytes { count, more } => {
                 link.heard_at = self.now;
-                // A stream that gave less than was asked for is empty; only the end is left.
-                let more = count == scratch.len() || link.flags.hung_up;
+                // Behind the last bytes of a peer that hung up there is still its end.
+                let more = more || link.flags.hung_up;
                 let discard = link.phase == Phase::Draining || link.ending.is_some();
                 self.numbers.bytes_received += count as u64;
                 if more {
@@ -62,6 +62,7 @@ impl<T: Transport> Shard<T> {
                 if !discard {
                     self.feed(slot, &mut scratch[..count]);
                 }
+                self.settle_transport(slot);
             }
             Read::WouldBlock => {}
             Read::Ended => self.end_in_order(slot, Ending::HungUp),
@@ -197,7 +198,7 @@ impl<T: Transport> Shard<T> {
             .and_then(|session| session.parked());
         let held = parked.map_or(0, crate::session::Parked::bytes);
         let link = &mut connection.link;
-        let owed = link.decoder.buffered_bytes() + held;
+        let owed = link.unfinished_bytes() + held;
         let memory = self.node.memory();
         if owed == link.charged_input {
             return;

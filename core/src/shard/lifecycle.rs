@@ -20,6 +20,8 @@ use crate::wheel::TimerKind;
 /// Keep-alive intervals without a byte after which a peer counts as gone (protocol notes:
 /// keep-alive).
 const SILENT_INTERVALS: u64 = 3;
+/// Pings that it must have left unanswered too: the interval may have been longer before.
+const UNANSWERED_PINGS: u8 = 2;
 
 impl<T: Transport> Shard<T> {
     pub(super) fn take_attachments(&mut self) {
@@ -48,7 +50,7 @@ impl<T: Transport> Shard<T> {
             slot,
             birth: self.births,
         };
-        if !transport.register(&self.registry, key) {
+        if !transport.register(&mut self.transports, key) {
             return;
         }
         let hub = self.enter_hub(hub, slot, user.as_ref());
@@ -67,7 +69,9 @@ impl<T: Transport> Shard<T> {
                 decoder: Decoder::default(),
                 outbox: Outbox::default(),
                 heard_at: self.now,
+                unanswered_pings: 0,
                 charged_input: 0,
+                charged_owed: 0,
                 phase: Phase::Open,
                 ending: None,
                 flags: Flags::default(),
@@ -93,6 +97,8 @@ impl<T: Transport> Shard<T> {
         if !unread.is_empty() {
             self.feed(slot, &mut unread);
         }
+        self.recharge_input(slot);
+        self.settle_transport(slot);
     }
 
     /// The first message on a PubSub connection (protocol notes: `connected`).
@@ -223,7 +229,7 @@ impl<T: Transport> Shard<T> {
             let outbox = &mut connection.link.outbox;
             let private = outbox.private_bytes();
             let memory = self.node.memory();
-            memory.release(Account::Outgoing, private);
+            memory.release(Account::Outgoing, private + connection.link.charged_owed);
             memory.release(Account::Incoming, connection.link.charged_input);
             outbox.consume(outbox.bytes(), &mut self.pool);
         }
@@ -323,7 +329,7 @@ impl<T: Transport> Shard<T> {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        if connection.link.outbox.is_empty() {
+        if connection.link.waiting_bytes() == 0 {
             self.drop_connection(slot);
         } else {
             connection.link.phase = Phase::Finishing;
@@ -346,7 +352,7 @@ impl<T: Transport> Shard<T> {
         }
         self.say_goodbye(slot, CloseCode::POLICY_VIOLATION, "", Some(message));
         if let Some(connection) = self.connections.get_mut(slot) {
-            connection.link.write(&mut self.cork);
+            connection.link.write(&mut self.transports, &mut self.cork);
         }
         self.drop_connection(slot);
     }
@@ -412,6 +418,7 @@ impl<T: Transport> Shard<T> {
             match timer.kind {
                 TimerKind::KeepAlive => self.keep_alive(slot),
                 TimerKind::CloseTimeout => self.drop_connection(slot),
+                TimerKind::Expiry => self.check_expiry(slot),
             }
         }
         self.due = due;
@@ -419,22 +426,27 @@ impl<T: Transport> Shard<T> {
 
     /// Pings a peer that was silent for an interval; gives up on one that was silent for three.
     fn keep_alive(&mut self, slot: Slot) {
-        let Some(connection) = self.connections.get(slot) else {
+        let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        if connection.link.phase != Phase::Open {
+        let (link, index) = (&mut connection.link, connection.hub);
+        if link.phase != Phase::Open {
             return;
         }
-        let Some(interval) = self
-            .hub(connection.hub)
-            .map(|hub| hub.settings.keep_alive_interval_ms)
-        else {
+        let Some(Some(hub)) = self.hubs.get(index.0 as usize) else {
             return;
         };
-        let silent_for = self.now.since(connection.link.heard_at);
+        let interval = hub.settings.keep_alive_interval_ms;
+        let silent_for = self.now.since(link.heard_at);
+        let is_gone =
+            silent_for >= interval * SILENT_INTERVALS && link.unanswered_pings >= UNANSWERED_PINGS;
+        link.unanswered_pings = if silent_for >= interval {
+            link.unanswered_pings.saturating_add(1)
+        } else {
+            0
+        };
         // While reading is stopped, silence proves nothing.
-        let listening = !connection.link.flags.paused;
-        if listening && silent_for >= interval * SILENT_INTERVALS {
+        if is_gone && !link.flags.paused {
             self.numbers.closed_dead_peers += 1;
             return self.close(
                 slot,

@@ -7,7 +7,7 @@ use hubwire_proto::ws;
 use super::connection::{Link, Phase};
 use super::{MEMORY_RETRY_MS, Shard, TransportKey};
 use crate::id::Slot;
-use crate::memory::Account;
+use crate::memory::{Account, NodeMemory};
 use crate::settings::Limits;
 use crate::transport::{Transport, Written};
 
@@ -55,6 +55,18 @@ impl<T: Transport> Shard<T> {
         }
     }
 
+    /// Sees to what the transport itself has to say, such as the alert behind a broken record.
+    pub(super) fn settle_transport(&mut self, slot: Slot) {
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        let link = &mut connection.link;
+        if link.transport.owed_bytes() > link.charged_owed {
+            link.recharge_owed(self.node.memory());
+            self.mark_dirty(slot);
+        }
+    }
+
     /// Writes to the transports that have something to write, each at most once.
     pub(super) fn flush(&mut self) {
         let until = self
@@ -80,26 +92,31 @@ impl<T: Transport> Shard<T> {
         };
         let link = &mut connection.link;
         link.flags.dirty = false;
+        if link.outbox.has_expired(self.now) {
+            let expired = link.outbox.drop_expired(self.now, &mut self.pool);
+            self.numbers.messages_expired += expired as u64;
+        }
         let mut outcome = Flushed::Partly;
         for _ in 0..WRITES_PER_FLUSH {
-            if link.outbox.is_empty() {
+            if link.waiting_bytes() == 0 {
                 outcome = Flushed::All;
                 break;
             }
             self.numbers.writes += 1;
-            match link.write(&mut self.cork) {
-                Written::Bytes(written) => {
-                    self.numbers.bytes_sent += written as u64;
-                    let freed = link.outbox.consume(written, &mut self.pool);
-                    self.node.memory().release(Account::Outgoing, freed);
-                }
-                Written::WouldBlock => {
-                    outcome = Flushed::Blocked;
-                    break;
-                }
+            let (written, blocked) = match link.write(&mut self.transports, &mut self.cork) {
+                Written::Bytes(written) => (written, false),
+                Written::Blocked(written) => (written, true),
                 Written::Failed => return self.drop_connection(slot),
+            };
+            self.numbers.bytes_sent += written as u64;
+            let freed = link.outbox.consume(written, &mut self.pool);
+            self.node.memory().release(Account::Outgoing, freed);
+            if blocked {
+                outcome = Flushed::Blocked;
+                break;
             }
         }
+        link.recharge_owed(self.node.memory());
         match outcome {
             Flushed::All => match link.phase {
                 Phase::Open | Phase::AwaitingClose => {}
@@ -111,8 +128,9 @@ impl<T: Transport> Shard<T> {
                 link.flags.blocked = true;
                 if link.is_slow(self.node.limits()) {
                     self.numbers.closed_slow_clients += 1;
-                    self.end_slow_client(slot, "The client does not read fast enough.");
+                    return self.end_slow_client(slot, "The client does not read fast enough.");
                 }
+                self.watch_expiry(slot);
             }
         }
     }
@@ -156,23 +174,45 @@ enum Flushed {
 
 impl<T: Transport> Link<T> {
     /// One write of what waits: small frames joined in `cork`, otherwise as they lie.
-    pub(super) fn write(&mut self, cork: &mut [u8]) -> Written {
+    pub(super) fn write(&mut self, shared: &mut T::Shared, cork: &mut [u8]) -> Written {
         let Self {
             transport, outbox, ..
         } = self;
         if let Some(bytes) = outbox.single() {
-            return transport.write(&[IoSlice::new(bytes)]);
+            return transport.write(shared, &[IoSlice::new(bytes)]);
         }
         if let Some(length) = outbox.copy_into(cork) {
-            return transport.write(&[IoSlice::new(&cork[..length])]);
+            return transport.write(shared, &[IoSlice::new(&cork[..length])]);
         }
         let mut slices = [IoSlice::new(&[]); SLICES];
         let filled = outbox.gather(&mut slices);
-        transport.write(&slices[..filled])
+        transport.write(shared, &slices[..filled])
     }
-}
 
-impl<T> Link<T> {
+    /// Brings the node's account of what the transport owes up to date.
+    pub(super) fn recharge_owed(&mut self, memory: &NodeMemory) {
+        let owed = self.transport.owed_bytes();
+        if owed == self.charged_owed {
+            return;
+        }
+        if owed > self.charged_owed {
+            memory.charge(Account::Outgoing, owed - self.charged_owed);
+        } else {
+            memory.release(Account::Outgoing, self.charged_owed - owed);
+        }
+        self.charged_owed = owed;
+    }
+
+    /// Bytes that wait to be written.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.outbox.bytes() + self.transport.owed_bytes()
+    }
+
+    /// Bytes that were read of a message that is not whole yet.
+    pub(super) fn unfinished_bytes(&self) -> usize {
+        self.decoder.buffered_bytes() + self.transport.unfinished_bytes()
+    }
+
     /// Whether the link belongs on the list of those to write to and is not on it. A blocked one
     /// belongs there only to be found too slow.
     pub(super) fn wants_flush(&self, limits: &Limits) -> bool {
@@ -183,15 +223,15 @@ impl<T> Link<T> {
     /// not finish.
     fn held_back(&self) -> usize {
         let unread = if self.flags.blocked {
-            self.outbox.bytes()
+            self.waiting_bytes()
         } else {
             0
         };
-        unread + self.decoder.buffered_bytes()
+        unread + self.unfinished_bytes()
     }
 
     fn is_slow(&self, limits: &Limits) -> bool {
         self.outbox.messages() > limits.outbound_queue_messages
-            || self.outbox.bytes() > limits.outbound_queue_bytes
+            || self.waiting_bytes() > limits.outbound_queue_bytes
     }
 }

@@ -8,9 +8,9 @@ use hubwire_proto::message::{ClientMessage, Data};
 use hubwire_proto::ws::{self, CloseCode};
 use hubwire_proto::{json, simple};
 
-use super::apply::TooManyGroups;
+use super::membership::TooManyGroups;
 use super::{MEMORY_RETRY_MS, Shard, TransportKey};
-use crate::command::{Action, Command, Excluded, Target};
+use crate::command::{Action, Command, Excluded, Selection, Target};
 use crate::handler::{CallAnswer, CallTicket, Reply, UpstreamCall, destination_of};
 use crate::hub::{HubIndex, List, Turn};
 use crate::id::Slot;
@@ -275,9 +275,12 @@ impl<T: Transport> Shard<T> {
         let command = |excluded: Excluded| Command {
             hub: Arc::clone(&hub_name),
             target: Target::Group(Arc::clone(&group)),
+            selection: Selection {
+                excluded,
+                filter: None,
+            },
             action: Action::Deliver {
                 publication: Arc::clone(&publication),
-                excluded,
             },
         };
         for (shard, permit) in permits {
@@ -285,10 +288,7 @@ impl<T: Transport> Shard<T> {
         }
         if let Some(local) = local {
             let list = List::Group(local);
-            let end = self
-                .hub(index)
-                .and_then(|hub| hub.members(&list))
-                .map_or(0, crate::member_list::MemberList::places);
+            let end = self.hub(index).map_or(0, |hub| hub.places(&list));
             let next = self.deliver(index, &list, 0..end, &publication, &excluded);
             if next < end {
                 self.walk_on(index, command(excluded), list, next..end);

@@ -1,15 +1,20 @@
 //! One behaviour of a shard at a time, through its wire.
 
+mod bulk;
 mod closing;
+mod expiry;
 mod keep_alive;
 mod limits;
 mod parked;
+mod permissions;
+mod reload;
+mod selection;
 mod walks;
 
 use std::sync::{Arc, Mutex};
 
-use hubwire_core::ask::Answer;
-use hubwire_core::command::{Action, Command, Excluded, Target};
+use hubwire_core::ask::{Answer, ReplyTo};
+use hubwire_core::command::{Action, Command, GroupNames, Selection, Target};
 use hubwire_core::publication::{Origin, Publication};
 use hubwire_core::settings::{Limits, TickBudget};
 use hubwire_proto::message::DataType;
@@ -43,36 +48,47 @@ fn member(world: &mut World, group: &str) -> Client {
     )
 }
 
-fn command(target: Target, action: Action) -> Command {
-    Command {
+fn send(world: &World, target: Target, selection: Selection, action: Action) {
+    let to = world.node.route("chat", &target);
+    let command = Command {
         hub: "chat".into(),
         target,
+        selection,
         action,
-    }
+    };
+    world.node.try_send(&command, to).unwrap();
+}
+
+fn publication(world: &World, text: &str) -> Arc<Publication> {
+    let (origin, memory) = (Origin::Server, world.node.memory());
+    Publication::new(origin, DataType::Text, text.as_bytes().into(), memory)
 }
 
 fn deliver(world: &World, target: Target, text: &str) {
-    let memory = world.node.memory();
-    let publication = Publication::new(
-        Origin::Server,
-        DataType::Text,
-        text.as_bytes().into(),
-        memory,
-    );
-    let action = Action::Deliver {
-        publication,
-        excluded: Excluded::Nobody,
-    };
-    let to = world.node.route("chat", &target);
-    world.node.try_send(&command(target, action), to).unwrap();
+    let publication = publication(world, text);
+    let action = Action::Deliver { publication };
+    send(world, target, Selection::default(), action);
 }
 
+fn group(world: &World, name: &str) -> Arc<GroupNames> {
+    GroupNames::new([name], world.node.memory())
+}
+
+/// The answers to a command, once all have come.
+type Answers = Arc<Mutex<Vec<Answer>>>;
+
 /// Sends a command whose answers come into what is returned.
-fn ask(
+fn ask(world: &World, target: Target, action: impl FnOnce(ReplyTo) -> Action) -> Answers {
+    ask_selected(world, target, Selection::default(), action)
+}
+
+/// Sends a command for those of a target that are selected.
+fn ask_selected(
     world: &World,
     target: Target,
-    action: impl FnOnce(hubwire_core::ask::ReplyTo) -> Action,
-) -> Arc<Mutex<Vec<Answer>>> {
+    selection: Selection,
+    action: impl FnOnce(ReplyTo) -> Action,
+) -> Answers {
     let answers = Arc::new(Mutex::new(Vec::new()));
     let result = Arc::clone(&answers);
     let to = world.node.route("chat", &target);
@@ -81,17 +97,13 @@ fn ask(
         .asks()
         .open(to.len(), Box::new(move |all| *result.lock().unwrap() = all))
         .unwrap();
-    world
-        .node
-        .try_send(&command(target, action(reply)), to)
-        .unwrap();
+    send(world, target, selection, action(reply));
     answers
 }
 
-fn close(world: &World, target: Target, reason: Option<&str>) -> Arc<Mutex<Vec<Answer>>> {
+fn close(world: &World, target: Target, reason: Option<&str>) -> Answers {
     ask(world, target, |reply| Action::Close {
         reason: reason.map(Into::into),
-        excluded: Excluded::Nobody,
         reply: Some(reply),
     })
 }

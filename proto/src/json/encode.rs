@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::ack::AckErrorName;
 use crate::message::DataType;
+use crate::metadata::Metadata;
 
 /// The first message on a connection. `reconnection_token` is for reliable protocols only.
 pub fn connected(
@@ -56,6 +57,23 @@ pub fn ack_failed(out: &mut Vec<u8>, ack_id: u64, name: AckErrorName, message: &
     raw(out, name.as_str());
     raw(out, r#"","message":"#);
     string(out, message.as_bytes());
+    raw(out, "}}");
+}
+
+/// Adds metadata to the message at the end of `out`, unless there is none.
+pub fn add_metadata(out: &mut Vec<u8>, metadata: &Metadata) {
+    if metadata.is_empty() || out.pop_if(|last| *last == b'}').is_none() {
+        return;
+    }
+    raw(out, r#","metadata":"#);
+    let mut before = "{";
+    for (key, value) in metadata.iter() {
+        raw(out, before);
+        string(out, key.as_bytes());
+        raw(out, ":");
+        string(out, value.as_bytes());
+        before = ",";
+    }
     raw(out, "}}");
 }
 

@@ -12,7 +12,9 @@ use crate::percent;
 #[derive(Debug, Clone, Copy)]
 pub struct Authorities<'a> {
     host: Option<&'a str>,
+    forwarded_host: Option<&'a str>,
     endpoints: &'a [Endpoint],
+    any: bool,
 }
 
 impl<'a> Authorities<'a> {
@@ -20,14 +22,36 @@ impl<'a> Authorities<'a> {
     /// ports do not count.
     #[must_use]
     pub const fn new(host: Option<&'a str>, endpoints: &'a [Endpoint]) -> Self {
-        Self { host, endpoints }
+        Self {
+            host,
+            forwarded_host: None,
+            endpoints,
+            any: false,
+        }
+    }
+
+    /// Beside these, the host that a proxy says the request was sent to.
+    #[must_use]
+    pub const fn or_forwarded(self, host: Option<&'a str>) -> Self {
+        Self {
+            forwarded_host: host,
+            ..self
+        }
+    }
+
+    /// Any host at all; base paths still belong to their endpoint.
+    #[must_use]
+    pub const fn or_any(self) -> Self {
+        Self { any: true, ..self }
     }
 
     /// The paths that an audience may mean here: its own if the host is ours, and what is left of
     /// it below the base path of each endpoint on that host.
     fn paths<'u>(self, audience: &'u Audience<'_>) -> impl Iterator<Item = &'u str> {
         let is = |known: &str| strip_default_port(known).eq_ignore_ascii_case(audience.authority);
-        let own = self.host.is_some_and(is)
+        let own = self.any
+            || self.host.is_some_and(is)
+            || self.forwarded_host.is_some_and(is)
             || self
                 .endpoints
                 .iter()

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use zeroize::Zeroizing;
@@ -41,6 +43,18 @@ impl AccessKey {
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.text
+    }
+
+    /// The key that follows from this one for a purpose of its own, which `label` names: whoever
+    /// has it learns nothing about this key or about those of other labels.
+    #[must_use]
+    pub fn derive(&self, label: &str) -> Self {
+        let text = Zeroizing::new(STANDARD.encode(self.sign(label.as_bytes())));
+        // A key shorter than a block is filled up with zeros (RFC 2104 §2).
+        let mut block = Zeroizing::new([0; 64]);
+        block[..text.len()].copy_from_slice(text.as_bytes());
+        let mac = Hmac::new((&*block).into());
+        Self { text, mac }
     }
 
     pub(super) fn sign(&self, message: &[u8]) -> [u8; 32] {

@@ -1,8 +1,8 @@
-//! Why a byte stream is not a WebSocket stream that the server can take.
+//! Why a byte stream is not a WebSocket stream that we can take.
 
 use super::close::CloseCode;
 
-/// A client broke the framing rules. The connection is over: send a close frame with
+/// The peer broke the framing rules. The connection is over: send a close frame with
 /// [`close_code`](Self::close_code) and drop it (RFC 6455 §7.1.7).
 ///
 /// The text is fit for the reason of that close frame: plain, and under 123 bytes.
@@ -29,6 +29,9 @@ pub enum DecodeError {
     /// A client must mask every frame (RFC 6455 §5.1).
     #[error("a frame from a client must be masked")]
     Unmasked,
+    /// A server must not mask any frame (RFC 6455 §5.1).
+    #[error("a frame from a server must not be masked")]
+    Masked,
     /// The length is not written in the fewest bytes (RFC 6455 §5.2).
     #[error("the payload length is not in its shortest form")]
     NonMinimalLength,
@@ -69,6 +72,7 @@ impl DecodeError {
             | Self::UnexpectedContinuation
             | Self::UnfinishedMessage
             | Self::Unmasked
+            | Self::Masked
             | Self::NonMinimalLength
             | Self::LengthTopBit
             | Self::CloseTooShort

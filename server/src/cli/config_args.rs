@@ -34,16 +34,30 @@ pub(super) struct ConfigArgs {
     /// File with the primary access key
     #[arg(long, value_name = "FILE")]
     access_key_file: Option<String>,
+    /// Speak TLS with a certificate for this machine, made at first use
+    #[arg(long)]
+    dev_tls: bool,
 }
 
 impl ConfigArgs {
     /// Reads the configuration from these flags, the environment of the process and the file.
     pub(super) fn load(&self) -> Result<Config, ConfigError> {
-        Config::load(&Sources {
+        Config::load(&self.sources())
+    }
+
+    /// Whether any of these flags was given.
+    pub(super) fn is_given(&self) -> bool {
+        self.config.is_some() || self.dev_tls || !self.flags().is_empty()
+    }
+
+    /// These flags, the environment of the process and the file.
+    pub(super) fn sources(&self) -> Sources {
+        Sources {
             file: self.config.clone(),
             environment: std::env::vars_os().collect(),
             flags: self.flags(),
-        })
+            dev_tls: self.dev_tls,
+        }
     }
 
     fn flags(&self) -> Vec<Flag> {

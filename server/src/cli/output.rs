@@ -9,10 +9,16 @@ use std::io::{ErrorKind, Result, Write};
 ///
 /// If it cannot be written, to a full disk for example.
 pub fn print(text: &str) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    let end = if text.ends_with('\n') { "" } else { "\n" };
-    match write!(stdout, "{text}{end}").and_then(|()| stdout.flush()) {
+    match try_print(text) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
+}
+
+/// As [`print()`], for whoever would go on printing: a reader that has gone away is the error
+/// [`ErrorKind::BrokenPipe`].
+pub(super) fn try_print(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    write!(stdout, "{text}{end}").and_then(|()| stdout.flush())
 }

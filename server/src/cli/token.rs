@@ -1,15 +1,16 @@
 //! `hubwire token`: the client URL generator. It only signs; no server need be running.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::ValueEnum;
 use hubwire_proto::name::{HubName, check_group};
 use hubwire_proto::role::Permissions;
-use hubwire_proto::token::{DEFAULT_LIFETIME_MINUTES, NewToken, UnixSeconds, sign};
+use hubwire_proto::token::{DEFAULT_LIFETIME_MINUTES, NewToken, sign};
 use serde_json::json;
 
 use super::{ConfigArgs, WhichKey, print};
 use crate::config::{ConfigError, Origin};
+use crate::tls::now;
 
 /// Ten years: longer is a mistake, and rotating keys ends it anyway.
 const MAX_MINUTES: i64 = 10 * 366 * 24 * 60;
@@ -50,8 +51,9 @@ pub(super) struct Args {
     config: ConfigArgs,
 }
 
+/// How a token is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Form {
+pub(super) enum Form {
     Url,
     Token,
     Json,
@@ -92,16 +94,24 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         Use::Client(hub) => (endpoint.client_url(hub, &token), Form::Url),
         Use::Rest(_) => (audience, Form::Token),
     };
-    print(&match args.output.unwrap_or(default_form) {
-        Form::Url => url,
-        Form::Token => token,
-        Form::Json => {
-            // The names that the vendor's libraries give these values.
-            let base_url = url.split('?').next().unwrap_or_default();
-            json!({ "baseUrl": base_url, "token": token, "url": url }).to_string()
-        }
-    })?;
+    let form = args.output.unwrap_or(default_form);
+    print(&form.render(url, token))?;
     Ok(())
+}
+
+impl Form {
+    /// A URL, the token that belongs to it, or both.
+    pub(super) fn render(self, url: String, token: String) -> String {
+        match self {
+            Self::Url => url,
+            Self::Token => token,
+            Self::Json => {
+                // The names that the vendor's libraries give these values.
+                let base_url = url.split('?').next().unwrap_or_default();
+                json!({ "baseUrl": base_url, "token": token, "url": url }).to_string()
+            }
+        }
+    }
 }
 
 impl Args {
@@ -115,13 +125,7 @@ impl Args {
                 }
                 Ok(Use::Rest(path.to_owned()))
             }
-            (hub, None) => HubName::new(hub.as_deref().unwrap_or_default())
-                .map(Use::Client)
-                .map_err(|_| {
-                    let problem =
-                        "a hub name is a letter, then at most 127 letters, digits or _ ` , . [ ]";
-                    ConfigError::new(&Origin::Flag("--hub"), "", problem)
-                }),
+            (hub, None) => hub_name(hub.as_deref().unwrap_or_default()).map(Use::Client),
         }
     }
 
@@ -148,18 +152,19 @@ impl Args {
     }
 }
 
+/// The value of `--hub`.
+pub(super) fn hub_name(text: &str) -> Result<HubName, ConfigError> {
+    HubName::new(text).map_err(|_| {
+        let problem = "a hub name is a letter, then at most 127 letters, digits or _ ` , . [ ]";
+        ConfigError::new(&Origin::Flag("--hub"), "", problem)
+    })
+}
+
 /// `sendToGroup` is short for `webpubsub.sendToGroup`.
-fn full_role(role: &str) -> String {
+pub(super) fn full_role(role: &str) -> String {
     if role.starts_with("webpubsub.") {
         role.to_owned()
     } else {
         format!("webpubsub.{role}")
     }
-}
-
-fn now() -> UnixSeconds {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    UnixSeconds(0).plus(since)
 }

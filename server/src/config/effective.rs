@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::Config;
 use super::hub::HubConfig;
+use super::{Config, TlsConfig};
 
 /// Stands where a secret was.
 const REDACTED: &str = "(redacted)";
@@ -11,9 +11,16 @@ const REDACTED: &str = "(redacted)";
 pub(super) fn render(config: &Config) -> String {
     let mut toml = Toml(String::new());
     toml.text("listen", &config.listen.to_string());
+    let scheme = if config.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     match config.endpoints(config.listen.port()) {
         Ok(endpoints) => toml.texts("endpoint", &endpoints),
-        Err(_) => toml.comment("endpoint is http://localhost and the port that the system chooses"),
+        Err(_) => toml.comment(&format!(
+            "endpoint is {scheme}://localhost and the port that the system chooses"
+        )),
     }
     match &config.data_dir {
         Some(path) => toml.text("data_dir", &path.to_string_lossy()),
@@ -38,6 +45,28 @@ pub(super) fn render(config: &Config) -> String {
     match config.access_keys.secondary {
         Some(_) => toml.text("secondary", REDACTED),
         None => toml.comment("secondary is not set"),
+    }
+
+    toml.table("[auth]");
+    toml.bare("check_audience_host", config.auth.check_audience_host);
+    toml.bare("trust_forwarded_host", config.auth.trust_forwarded_host);
+
+    toml.table("[rest]");
+    toml.bare(
+        "accept_preview_versions",
+        config.rest.accept_preview_versions,
+    );
+    toml.text("encoded_slash", config.rest.encoded_slash());
+    toml.text("token_generation", config.rest.token_generation());
+
+    toml.table("[tls]");
+    match config.tls.as_ref().map(TlsConfig::files) {
+        Some(Some((certificate, key))) => {
+            toml.text("certificate", &certificate.to_string_lossy());
+            toml.text("key", &key.to_string_lossy());
+        }
+        Some(None) => toml.comment("--dev-tls: a certificate for this machine"),
+        None => toml.comment("certificate and key are not set: no TLS"),
     }
 
     toml.table("[limits]");

@@ -15,6 +15,9 @@ const PREFIX: &str = "HUBWIRE_";
 /// Names the configuration file, like `--config`; not a key.
 pub(super) const CONFIG_VARIABLE: &str = "HUBWIRE_CONFIG";
 
+/// Names the server for the commands that talk to one; not a key.
+pub(crate) const CONNECTION_STRING_VARIABLE: &str = "HUBWIRE_CONNECTION_STRING";
+
 /// The variable that sets a dotted key, for the reference.
 pub(super) fn variable_name(key: &str) -> String {
     format!("{PREFIX}{}", key.to_ascii_uppercase().replace('.', "__"))
@@ -41,7 +44,7 @@ pub(super) fn apply(
         let Some(value) = value.to_str() else {
             return Err(ConfigError::new(&origin, dotted(&path), "not valid UTF-8"));
         };
-        let ours = name != CONFIG_VARIABLE
+        let ours = ![CONFIG_VARIABLE, CONNECTION_STRING_VARIABLE].contains(&name)
             && !secrets.contains(name)
             && !is_set_by_kubernetes(rest, value);
         if ours && !value.is_empty() {

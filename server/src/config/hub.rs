@@ -5,7 +5,8 @@ use std::time::Duration;
 use hubwire_proto::name::check_event;
 
 use super::error::ConfigError;
-use super::section::Section;
+use super::section::{Section, line, wrong_type};
+use super::tree::{Node, Table, Value, join};
 
 /// The settings of one hub, or of all hubs without settings of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +74,7 @@ impl EventHandlerConfig {
             let problem = "an event handler needs a url_template";
             return Err(ConfigError::new(section.origin(), section.path(), problem));
         };
+        section.section("auth")?.parsed("type", no_authentication)?;
         Ok(Self {
             url_template,
             user_event_pattern: section
@@ -139,6 +141,74 @@ impl SystemEvent {
             Self::Connected => "connected",
             Self::Disconnected => "disconnected",
         }
+    }
+}
+
+/// What the control plane puts around a hub's settings when it shows a hub.
+const AROUND_PROPERTIES: [&str; 7] = [
+    "api_version",
+    "depends_on",
+    "id",
+    "name",
+    "resource_group",
+    "system_data",
+    "type",
+];
+
+/// Takes the settings of hubs that were pasted as the control plane shows them out of their
+/// `properties`.
+///
+/// # Errors
+///
+/// If a setting is given inside and outside of them.
+pub(super) fn open_pasted_hubs(root: &mut Table) -> Result<(), ConfigError> {
+    if let Some(defaults) = root.get_mut("hub_defaults") {
+        let path = defaults.written.clone();
+        open_pasted_hub(defaults, &path)?;
+    }
+    if let Some(node) = root.get_mut("hubs")
+        && let Value::Table(hubs) = &mut node.value
+    {
+        for hub in hubs.values_mut() {
+            let path = join(&node.written, &hub.written);
+            open_pasted_hub(hub, &path)?;
+        }
+    }
+    Ok(())
+}
+
+fn open_pasted_hub(hub: &mut Node, path: &str) -> Result<(), ConfigError> {
+    let Value::Table(hub) = &mut hub.value else {
+        return Ok(());
+    };
+    let Some(properties) = hub.remove("properties") else {
+        return Ok(());
+    };
+    let within = properties.written.clone();
+    let Value::Table(settings) = properties.value else {
+        return Err(wrong_type(&properties, &join(path, &within), "a table"));
+    };
+    hub.retain(|name, _| !AROUND_PROPERTIES.contains(&name.as_str()));
+    for (name, mut setting) in settings {
+        setting.written = join(&within, &setting.written);
+        if let Some(outside) = hub.get(&name) {
+            let mut both = [outside, &setting];
+            both.sort_by_key(|node| line(&node.origin));
+            let [first, second] = both;
+            let problem = format!("already given as {} at {}", first.written, first.origin);
+            let key = join(path, &second.written);
+            return Err(ConfigError::new(&second.origin, key, problem));
+        }
+        hub.insert(name, setting);
+    }
+    Ok(())
+}
+
+fn no_authentication(text: &str) -> Result<(), String> {
+    match text.to_ascii_lowercase().as_str() {
+        "none" => Ok(()),
+        "managedidentity" => Err("managed identities are not supported; use None".to_owned()),
+        _ => Err(format!("must be None, not {text:?}")),
     }
 }
 

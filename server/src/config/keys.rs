@@ -27,6 +27,8 @@ pub(super) enum Shape {
         max: u64,
         unit: &'static str,
     },
+    /// `true` or `false`.
+    Boolean,
     /// One of these words, upper or lower case.
     Choice(&'static [&'static str]),
     /// A text, `{ env = "…" }` or `{ file = "…" }`.
@@ -34,6 +36,9 @@ pub(super) enum Shape {
     Table(&'static [Key]),
     /// A list of tables.
     Tables(&'static [Key]),
+    /// What the original has and this version has not; only an empty list or table may stand here.
+    /// The text says so.
+    Absent(&'static str),
     /// Tables under names that the operator chooses.
     Named(&'static [Key]),
 }
@@ -56,6 +61,10 @@ impl Key {
             at_bound: "",
             flag: None,
         }
+    }
+
+    const fn absent(name: &'static str, problem: &'static str) -> Self {
+        Self::new(name, Shape::Absent(problem), Default::Nothing, "")
     }
 
     pub(super) const fn limit(
@@ -97,7 +106,7 @@ pub(super) const ROOT: &[Key] = &[
     Key::new(
         "endpoint",
         Shape::Texts,
-        Default::Derived("`http://localhost:PORT`"),
+        Default::Derived("`http://localhost:PORT`, with TLS `https://localhost:PORT`"),
         "Public `http` or `https` address, or a list of them: accepted token audiences; \
          the first one appears in connection strings and client URLs.",
     )
@@ -106,7 +115,9 @@ pub(super) const ROOT: &[Key] = &[
         "data_dir",
         Shape::Text,
         Default::Nothing,
-        "Directory for state that survives a restart. Nothing is stored in this version.",
+        "Directory for state that survives a restart, created if it is missing: `internal.key`, which \
+         signs the client tokens that `:generateToken` issues. Without it they follow from the \
+         access keys.",
     )
     .flag("--data-dir"),
     Key::new(
@@ -134,6 +145,9 @@ pub(super) const ROOT: &[Key] = &[
         Default::Nothing,
         "",
     ),
+    Key::new("auth", Shape::Table(AUTH), Default::Nothing, ""),
+    Key::new("rest", Shape::Table(REST), Default::Nothing, ""),
+    Key::new("tls", Shape::Table(TLS), Default::Nothing, ""),
     Key::new("limits", Shape::Table(limits::KEYS), Default::Nothing, ""),
     Key::new("hub_defaults", Shape::Table(HUB), Default::Nothing, ""),
     Key::new("hubs", Shape::Named(HUB), Default::Nothing, ""),
@@ -174,6 +188,64 @@ const ACCESS_KEYS: &[Key] = &[
     ),
 ];
 
+const AUTH: &[Key] = &[
+    Key::new(
+        "check_audience_host",
+        Shape::Boolean,
+        Default::Derived("`true`"),
+        "Whether the host in a token's audience must be that of the request or of an `endpoint`. \
+         Without it the path alone decides.",
+    ),
+    Key::new(
+        "trust_forwarded_host",
+        Shape::Boolean,
+        Default::Derived("`false`"),
+        "Whether the first host in `X-Forwarded-Host` counts as the request's host, and \
+         `X-Forwarded-Proto` as the scheme in links. Only behind a proxy that sets these headers \
+         itself.",
+    ),
+];
+
+const REST: &[Key] = &[
+    Key::new(
+        "accept_preview_versions",
+        Shape::Boolean,
+        Default::Derived("`false`"),
+        "Whether the old preview values of `api-version` are accepted too.",
+    ),
+    Key::new(
+        "encoded_slash",
+        Shape::Choice(&["decode", "keep"]),
+        Default::Derived("`decode`"),
+        "`decode`: `%2F` in a path segment is a slash of the name. `keep`: it stays as it is, as in \
+         the vendor's emulator.",
+    ),
+    Key::new(
+        "token_generation",
+        Shape::Choice(&["allow", "deny"]),
+        Default::Derived("`allow`"),
+        "Whether the bearer of an access key's token may call `:generateToken`.",
+    ),
+];
+
+const TLS: &[Key] = &[
+    Key::new(
+        "certificate",
+        Shape::Text,
+        Default::Derived("no TLS; `--dev-tls` makes a certificate for this machine"),
+        "PEM file with the server's certificate first and those that lead to its issuer behind it. \
+         Together with `tls.key` it makes `listen` speak TLS 1.2 and 1.3 and nothing else; both \
+         files are read again at SIGHUP. A relative path starts at the configuration file.",
+    ),
+    Key::new(
+        "key",
+        Shape::Text,
+        Default::Nothing,
+        "PEM file with the certificate's private key, not encrypted: PKCS#8, PKCS#1 or SEC1. It may \
+         be the same file.",
+    ),
+];
+
 /// The keys of `[hub_defaults]` and `[hubs.NAME]`.
 pub(super) const HUB: &[Key] = &[
     Key::new(
@@ -198,6 +270,11 @@ pub(super) const HUB: &[Key] = &[
         Default::Derived("none; without a file: `builtin:echo` for every event"),
         "Ordered list; the first handler that matches an event gets it.",
     ),
+    Key::absent(
+        "event_listeners",
+        "event listeners are not supported in this version",
+    ),
+    Key::absent("chat", "chat is not supported in this version"),
 ];
 
 const EVENT_HANDLER: &[Key] = &[
@@ -219,18 +296,24 @@ const EVENT_HANDLER: &[Key] = &[
         Default::Derived("none"),
         "Any of `connect`, `connected`, `disconnected`.",
     ),
+    Key::new("auth", Shape::Table(HANDLER_AUTH), Default::Nothing, ""),
+    Key::absent(
+        "group_presence_events",
+        "group presence events are not supported in this version",
+    ),
 ];
 
-/// The key among `keys` that `written` was most likely meant to be.
-pub(super) fn nearest(keys: &[Key], written: &str) -> Option<&'static str> {
-    let far = (written.len() / 3).max(1);
+const HANDLER_AUTH: &[Key] = &[
+    Key::new("type", Shape::Text, Default::Derived("`None`"), ""),
+    Key::absent("managed_identity", "managed identities are not supported"),
+];
+
+/// The key among `keys` that `name`, in snake case, was most likely meant to be.
+pub(super) fn nearest(keys: &[Key], name: &str) -> Option<&'static str> {
+    let far = (name.len() / 3).max(1);
     keys.iter()
-        .map(|key| {
-            (
-                strsim::osa_distance(key.name, &snake_case(written)),
-                key.name,
-            )
-        })
+        .filter(|key| !matches!(key.shape, Shape::Absent(_)))
+        .map(|key| (strsim::osa_distance(key.name, name), key.name))
         .filter(|(distance, _)| *distance <= far)
         .min()
         .map(|(_, name)| name)

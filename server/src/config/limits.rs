@@ -111,6 +111,9 @@ limits! {
     handshake_timeout "handshake_timeout_seconds": Duration = 10, 1..=300, "seconds",
         "Time from accepting a socket to its complete request head.",
         "The socket is closed.";
+    tls_handshakes "tls_handshakes": usize = 512, 1..=65_536, "handshakes",
+        "TLS handshakes under way at once.",
+        "Further ones wait for their turn, no longer than `handshake_timeout_seconds`.";
     close_timeout "close_timeout_seconds": Duration = 5, 1..=60, "seconds",
         "Time a client has to answer a close frame.",
         "The socket is closed without the answer.";
@@ -137,7 +140,13 @@ limits! {
         "The request gets 503.";
     pending_asks "pending_asks": usize = 10_000, 1..=1_000_000, "requests",
         "REST requests of the node that wait for answers from shards.",
-        "One more gets 503.";
+        "One more gets 429.";
+    rest_rps "rest_rps": usize = 0, 0..=1_000_000, "requests per second",
+        "REST requests of the node, after their tokens were checked; 0 is without bound.",
+        "One more gets 429.";
+    filter_cache_bytes "filter_cache_bytes": usize = MIB, 0..=GIB, "bytes",
+        "Parsed filters that are kept for requests with the same text; 0 keeps none.",
+        "Those not used for longest are forgotten.";
     shutdown_timeout "shutdown_seconds": Duration = 10, 1..=600, "seconds",
         "Time from the signal to stop until the process ends.",
         "What is still connected is dropped; the exit code stays 0.";

@@ -52,6 +52,11 @@ impl LogConfig {
         &self.level
     }
 
+    /// The same level in another form.
+    pub(super) fn with_format(self, format: LogFormat) -> Self {
+        Self { format, ..self }
+    }
+
     /// The filter that the level stands for.
     #[must_use]
     pub fn targets(&self) -> Targets {

@@ -23,15 +23,7 @@ pub(super) fn endpoint(text: &str) -> Result<Endpoint, String> {
 
 /// Whether only this machine can reach the host of an endpoint.
 pub(super) fn is_local(endpoint: &Endpoint) -> bool {
-    let authority = endpoint.authority();
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => host,
-        _ => authority,
-    };
-    let host = host
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .to_ascii_lowercase();
+    let host = endpoint.host().to_ascii_lowercase();
     host == "localhost"
         || host.ends_with(".localhost")
         || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())

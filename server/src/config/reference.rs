@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use hubwire_core::ack_memory;
-use hubwire_proto::{json, name, role, token};
+use hubwire_proto::{filter, json, metadata, name, pattern, role, token};
 
 use super::environment::variable_name;
 use super::keys::{Default, HUB, Key, ROOT, Shape};
@@ -86,13 +86,38 @@ pub fn limits_reference() -> String {
             "A client's event is a malformed message.",
         ),
         (
-            "groups named by a token's roles",
+            "groups named by a connection's roles, granted or revoked",
             format!(
                 "{} for joining, {} for sending",
                 role::MAX_LITERALS,
                 role::MAX_LITERALS
             ),
+            "Further roles have no effect and are logged; a grant or revoke gets 409.",
+        ),
+        (
+            "patterns with wildcards in a connection's roles",
+            format!(
+                "{} for joining, {} for sending; {} bytes each",
+                role::MAX_PATTERNS,
+                role::MAX_PATTERNS,
+                pattern::MAX_PATTERN_LEN
+            ),
             "Further roles have no effect and are logged.",
+        ),
+        (
+            "filter",
+            format!(
+                "{} KiB, {} terms, {} levels",
+                filter::MAX_FILTER_LEN >> 10,
+                filter::MAX_TERMS,
+                filter::MAX_NESTING
+            ),
+            "The request gets 400.",
+        ),
+        (
+            "text that a filter looks through for one connection",
+            format!("{} KiB", filter::MAX_TEXT_WORK >> 10),
+            "The connection is not picked.",
         ),
         (
             "nesting of JSON data",
@@ -133,8 +158,18 @@ pub fn limits_reference() -> String {
             "The next wait, then get 503.",
         ),
         (
+            "metadata of a REST send",
+            format!(
+                "{} bytes, of them {} in a key and {} in a value",
+                metadata::MAX_LEN,
+                metadata::MAX_KEY_LEN,
+                metadata::MAX_VALUE_LEN
+            ),
+            "The request gets 400.",
+        ),
+        (
             "reason of a close over REST",
-            format!("{} bytes", rest::MAX_REASON_BYTES),
+            format!("{} bytes", hubwire_proto::rest::MAX_REASON_BYTES),
             "The request gets 400.",
         ),
         (
@@ -161,24 +196,40 @@ Four layers, the later one wins: built-in defaults, the file named by `--config`
   answers every event of every hub. With a file no hub has an event handler unless the file says so.
 - The public development key is refused when `listen` is not a loopback address or `endpoint` is not
   local. `hubwire init` writes a file with fresh keys.
-- A key may be spelled in camelCase: `urlTemplate` is `url_template`.
+- A key may be spelled in camelCase: `urlTemplate` is `url_template`. Both at once are an error.
 - Every key has an environment variable: `HUBWIRE_`, then the key in capitals with two underscores
   between levels. Lists of texts are separated by commas, elements of other lists are numbered from
   0, a hub stands by its name: `HUBWIRE_HUBS__CHAT__EVENT_HANDLERS__0__URL_TEMPLATE`. An empty
   variable counts as not set. A secret may be named instead of given:
   `HUBWIRE_ACCESS_KEYS__PRIMARY__FILE=/run/secrets/primary`.
 - A secret file named in the configuration file is looked for from that file's directory. One line
-  break at its end is dropped.
+  break at its end is dropped. Who else may read it is warned about.
+- SIGHUP reads all layers again; [operating](operating.md) says what a running node takes and what waits
+  for a restart.
 - Anything unknown or wrong is one message with its place and key, and exit code 2, before anything
-  listens. Only the variables that Kubernetes sets for a service called `hubwire` are passed over.
+  listens. Only `HUBWIRE_CONNECTION_STRING`, which is for `hubwire client` and `hubwire service`, and
+  the variables that Kubernetes sets for a service called `hubwire` are passed over.
 ";
 
-const HUBS_HEAD: &str = "
+const HUBS_HEAD: &str = r#"
 ## Hubs
 
 `[hubs.NAME]` holds the settings of one hub; names are compared ignoring case. `[hub_defaults]` has
 the same keys and holds for every hub that is not named; a named hub takes nothing from it.
-";
+
+The keys are those of the control plane of the original. A hub that was exported there can be pasted
+with `=` for each `:`, as its settings alone or with its `properties` around them; `id`, `name`, `type`
+and the like beside `properties` have no effect. What this version cannot do is refused: handlers
+over HTTP, managed identities, event listeners, group presence events, chat.
+
+```toml
+[hubs]
+chat = { "properties" = {
+  "anonymousConnectPolicy" = "deny",
+  "eventHandlers" = [{ "urlTemplate" = "builtin:echo", "userEventPattern" = "*" }],
+} }
+```
+"#;
 
 const LIMITS_POINTER: &str = "
 ## `[limits]`
@@ -211,7 +262,8 @@ fn section<'a>(page: &mut String, title: &str, path: &str, keys: impl Iterator<I
     }
     line(page, "\n| key | type | default | variable | flag |  |");
     line(page, "| --- | --- | --- | --- | --- | --- |");
-    for key in keys {
+    let has_row = |key: &&Key| !matches!(key.shape, Shape::Table(_) | Shape::Absent(_));
+    for key in keys.filter(has_row) {
         let variable = match key.shape {
             Shape::Tables(_) => String::new(),
             _ => format!("`{}`", variable_name(&join(path, key.name))),
@@ -233,6 +285,7 @@ fn shape_text(shape: &Shape) -> String {
         Shape::Text => "text".to_owned(),
         Shape::Texts => "text or list of texts".to_owned(),
         Shape::Integer { min, max, unit } => format!("{min} to {max} {unit}"),
+        Shape::Boolean => "`true` or `false`".to_owned(),
         Shape::Choice(words) => words
             .iter()
             .map(|word| format!("`{word}`"))
@@ -241,6 +294,7 @@ fn shape_text(shape: &Shape) -> String {
         Shape::Secret => "secret".to_owned(),
         Shape::Table(_) | Shape::Named(_) => "table".to_owned(),
         Shape::Tables(_) => "list of tables".to_owned(),
+        Shape::Absent(_) => String::new(),
     }
 }
 

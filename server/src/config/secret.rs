@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hubwire_proto::token::AccessKey;
 
@@ -76,12 +76,14 @@ impl AccessKeys {
         self.iter().any(|key| key.expose() == DEVELOPMENT_KEY)
     }
 
-    /// Reads the table `access_keys`, and the variables and files that it names.
+    /// Reads the table `access_keys`, and the variables and files that it names. Files with keys
+    /// that others may read are told in `warnings`.
     pub(super) fn read(
         section: &Section<'_>,
         variable: impl Fn(&str) -> Option<String>,
+        warnings: &mut Vec<ConfigError>,
     ) -> Result<Self, ConfigError> {
-        let key = |name| read_key(section, name, &variable);
+        let mut key = |name| read_key(section, name, &variable, warnings);
         Ok(Self {
             primary: match key("primary")? {
                 Some(key) => key,
@@ -97,13 +99,19 @@ fn read_key(
     section: &Section<'_>,
     name: &str,
     variable: impl Fn(&str) -> Option<String>,
+    warnings: &mut Vec<ConfigError>,
 ) -> Result<Option<AccessKey>, ConfigError> {
     let Some(node) = section.node(name) else {
         return Ok(None);
     };
     let expected = "text, { env = \"…\" } or { file = \"…\" }";
     let text = match &node.value {
-        Value::Text(text) | Value::Plain(text) => text.clone(),
+        Value::Text(text) | Value::Plain(text) => {
+            if let Origin::File { path, .. } = &node.origin {
+                warnings.extend(warn_if_open(&node.origin, &section.path_of(name), path));
+            }
+            text.clone()
+        }
         Value::Table(form) => {
             let mut entries = form.iter();
             let (Some((form, inner)), None) = (entries.next(), entries.next()) else {
@@ -114,8 +122,12 @@ fn read_key(
             };
             let found = match form.as_str() {
                 "env" => variable(place)
-                    .ok_or_else(|| format!("the environment variable {place} is not set")),
-                "file" => read_secret_file(Path::new(place), &inner.origin),
+                    .ok_or_else(|| format!("the environment variable {place} is not set or empty")),
+                "file" => {
+                    let path = secret_path(Path::new(place), &inner.origin);
+                    warnings.extend(warn_if_open(&inner.origin, &section.path_of(name), &path));
+                    read_secret_file(&path)
+                }
                 _ => Err(format!("must be {expected}")),
             };
             found.map_err(|problem| section.error(name, problem))?
@@ -127,15 +139,39 @@ fn read_key(
         .map_err(|problem| section.error(name, problem))
 }
 
-/// Reads a secret, without the one line break that editors and tools leave at the end. A relative
-/// path in the configuration file starts at that file's directory.
-fn read_secret_file(path: &Path, origin: &Origin) -> Result<String, String> {
-    let path = match origin {
+/// A relative path in the configuration file starts at that file's directory.
+pub(super) fn secret_path(path: &Path, origin: &Origin) -> PathBuf {
+    match origin {
         Origin::File { path: config, .. } => config.parent().unwrap_or(config).join(path),
         _ => path.to_owned(),
-    };
+    }
+}
+
+/// What to say about the file at `path`, which holds the secret `key` given at `origin`, if every
+/// user of the machine may read it.
+#[cfg(unix)]
+pub(crate) fn warn_if_open(origin: &Origin, key: &str, path: &Path) -> Option<ConfigError> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mode = path.metadata().ok()?.permissions().mode();
+    let problem = format!(
+        "every user of this machine may read {} (mode {:03o}); chmod 600 keeps it to its owner",
+        path.display(),
+        mode & 0o777
+    );
+    (mode & 0o004 != 0).then(|| ConfigError::new(origin, key, problem))
+}
+
+/// Elsewhere files have no mode.
+#[cfg(not(unix))]
+pub(crate) fn warn_if_open(_origin: &Origin, _key: &str, _path: &Path) -> Option<ConfigError> {
+    None
+}
+
+/// Reads a secret, without the one line break that editors and tools leave at the end.
+fn read_secret_file(path: &Path) -> Result<String, String> {
     let mut text = String::new();
-    File::open(&path)
+    File::open(path)
         .and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text))
         .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     if text.ends_with('\n') {
@@ -143,6 +179,9 @@ fn read_secret_file(path: &Path, origin: &Origin) -> Result<String, String> {
         if text.ends_with('\r') {
             text.pop();
         }
+    }
+    if text.is_empty() {
+        return Err(format!("{} is empty", path.display()));
     }
     Ok(text)
 }

@@ -1,6 +1,6 @@
 //! Typed reading of one table of the configuration tree, checked against its keys.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::error::{ConfigError, Origin};
 use super::keys::{Default, Key, Shape, nearest};
@@ -48,18 +48,17 @@ impl<'a> Section<'a> {
 
     fn refuse_unknown_keys(&self) -> Result<(), ConfigError> {
         for (name, node) in self.table.into_iter().flatten() {
-            if self.keys.iter().any(|key| key.name == name) {
-                continue;
-            }
-            let hint = nearest(self.keys, &node.written)
-                .map(|nearest| format!(" (did you mean {nearest}?)"))
-                .unwrap_or_default();
+            let problem = match self.key(name).map(|key| &key.shape) {
+                Some(Shape::Absent(problem)) if !node.value.is_empty() => (*problem).to_owned(),
+                Some(_) => continue,
+                None => {
+                    let hint = nearest(self.keys, name)
+                        .map(|nearest| format!(" (did you mean {nearest}?)"));
+                    format!("unknown key{}", hint.unwrap_or_default())
+                }
+            };
             let path = join(&self.path, &node.written);
-            return Err(ConfigError::new(
-                &node.origin,
-                path,
-                format!("unknown key{hint}"),
-            ));
+            return Err(ConfigError::new(&node.origin, path, problem));
         }
         Ok(())
     }
@@ -192,6 +191,21 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// The truth value behind `name`.
+    pub(super) fn boolean(&self, name: &str) -> Result<Option<bool>, ConfigError> {
+        let Some(node) = self.node(name) else {
+            return Ok(None);
+        };
+        match &node.value {
+            Value::Boolean(value) => Ok(Some(*value)),
+            Value::Plain(text) => match text.trim().parse() {
+                Ok(value) => Ok(Some(value)),
+                Err(_) => Err(self.error(name, format!("must be true or false, not {text:?}"))),
+            },
+            _ => Err(wrong_type(node, &self.path_of(name), "true or false")),
+        }
+    }
+
     /// The word behind `name`, in the spelling of its key.
     pub(super) fn choice(&self, name: &str) -> Result<Option<&'static str>, ConfigError> {
         let Some(Key {
@@ -274,15 +288,18 @@ impl<'a> Section<'a> {
         let Value::Table(table) = &node.value else {
             return Err(wrong_type(node, &path, "a table"));
         };
-        let mut seen = BTreeSet::new();
+        let mut seen: BTreeMap<String, &Node> = BTreeMap::new();
         let mut nodes: Vec<_> = table.values().collect();
         nodes.sort_by_key(|node| line(&node.origin));
         nodes
             .into_iter()
             .map(|node| {
                 let path = join(&path, &node.written);
-                if !seen.insert(node.written.to_ascii_lowercase()) {
-                    let problem = "given twice; hub names differ in more than case";
+                if let Some(first) = seen.insert(node.written.to_ascii_lowercase(), node) {
+                    let problem = format!(
+                        "already given as {} at {}; hub names differ in more than case",
+                        first.written, first.origin
+                    );
                     return Err(ConfigError::new(&node.origin, path, problem));
                 }
                 Ok((node.written.as_str(), Self::open(node, keys, path)?))
@@ -291,7 +308,8 @@ impl<'a> Section<'a> {
     }
 }
 
-fn line(origin: &Origin) -> usize {
+/// The line of a value in the file; what is not in the file comes last.
+pub(super) fn line(origin: &Origin) -> usize {
     match origin {
         Origin::File {
             line: Some(line), ..

@@ -28,6 +28,7 @@ pub(super) enum Value {
     Text(String),
     /// `None`: a whole number outside 64 bits.
     Integer(Option<i64>),
+    Boolean(bool),
     /// A type that no key takes, by its name.
     Other(&'static str),
     /// The untyped text of a variable or flag: text, number or comma list, whichever is expected.
@@ -37,11 +38,21 @@ pub(super) enum Value {
 }
 
 impl Value {
+    /// Whether it is a list or a table with nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::List(elements) => elements.is_empty(),
+            Self::Table(table) => table.is_empty(),
+            _ => false,
+        }
+    }
+
     /// The type in the words of an error message.
     pub(super) fn type_name(&self) -> &'static str {
         match self {
             Self::Text(_) | Self::Plain(_) => "text",
             Self::Integer(_) => "a whole number",
+            Self::Boolean(_) => "a truth value",
             Self::Other(name) => name,
             Self::List(_) => "a list",
             Self::Table(_) => "a table",
@@ -113,7 +124,7 @@ impl Reader<'_> {
                 Value::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok())
             }
             DeValue::Float(_) => Value::Other("a fraction"),
-            DeValue::Boolean(_) => Value::Other("a truth value"),
+            DeValue::Boolean(value) => Value::Boolean(*value),
             DeValue::Datetime(_) => Value::Other("a date or time"),
             DeValue::Array(elements) => {
                 let mut list = Vec::with_capacity(elements.len());

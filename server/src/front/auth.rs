@@ -1,14 +1,17 @@
 //! Whose token is believed for which request (protocol notes: client tokens, REST tokens).
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hubwire_proto::connection_string::Endpoint;
-use hubwire_proto::token::audience::{Authorities, accepts_client, accepts_rest};
+use hubwire_proto::token::audience::{accepts_client, accepts_rest};
 use hubwire_proto::token::{self, AccessKey, Claims, TokenError, UnixSeconds};
-use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HeaderValue};
+use hyper::{HeaderMap, Uri};
 
-use crate::config::AccessKeys;
+use super::hosts::Hosts;
+use crate::config::AuthConfig;
+use crate::keys::{KeyStore, Keys};
 use crate::listener::reply;
 
 /// Why a request is refused with 401. The text tells the caller and gives nothing away.
@@ -23,6 +26,9 @@ pub(crate) enum Unauthorized {
     /// A token for something else.
     #[error("The audience of the token is invalid.")]
     Audience,
+    /// Signed with an access key, for an operation that is closed to such tokens.
+    #[error("A token that is signed with an access key is not accepted here.")]
+    AccessKey,
 }
 
 impl Unauthorized {
@@ -30,7 +36,7 @@ impl Unauthorized {
     pub(crate) fn challenge(self) -> HeaderValue {
         match self {
             Self::Missing => HeaderValue::from_static("Bearer"),
-            Self::Token(_) | Self::Audience => reply::header_text(&format!(
+            Self::Token(_) | Self::Audience | Self::AccessKey => reply::header_text(&format!(
                 "Bearer error=\"invalid_token\", error_description=\"{}\"",
                 self.to_string().replace(['"', '\\'], "'")
             )),
@@ -40,20 +46,35 @@ impl Unauthorized {
 
 /// Judges tokens.
 pub(crate) struct Verifier {
-    access_keys: AccessKeys,
+    keys: Arc<KeyStore>,
     endpoints: Vec<Endpoint>,
+    rules: AuthConfig,
+    secure: bool,
     skew: Duration,
 }
 
 impl Verifier {
-    /// Believes tokens signed with one of `access_keys` for one of `endpoints`, or for the host
-    /// that the request itself names.
-    pub(super) fn new(access_keys: AccessKeys, endpoints: Vec<Endpoint>, skew: Duration) -> Self {
+    /// Believes tokens signed with one of `keys` for one of `endpoints`, or for a host that the
+    /// request itself names, by `rules`. The listener is `secure` if it speaks TLS.
+    pub(super) fn new(
+        keys: Arc<KeyStore>,
+        endpoints: Vec<Endpoint>,
+        rules: AuthConfig,
+        secure: bool,
+        skew: Duration,
+    ) -> Self {
         Self {
-            access_keys,
+            keys,
             endpoints,
+            rules,
+            secure,
             skew,
         }
+    }
+
+    /// The hosts that a request names.
+    pub(crate) fn hosts<'a>(&self, headers: &'a HeaderMap, uri: &'a Uri) -> Hosts<'a> {
+        Hosts::of(headers, uri, self.rules, self.secure)
     }
 
     /// The public addresses of the server.
@@ -61,20 +82,33 @@ impl Verifier {
         &self.endpoints
     }
 
-    /// The key that the server signs with.
-    pub(crate) fn primary_key(&self) -> &AccessKey {
-        &self.access_keys.primary
+    /// The public address that the caller asked for, if it is one.
+    pub(crate) fn endpoint_named(&self, hosts: Hosts<'_>) -> Option<&Endpoint> {
+        let asked = hosts.asked()?;
+        self.endpoints
+            .iter()
+            .find(|endpoint| endpoint.authority().eq_ignore_ascii_case(asked.authority()))
     }
 
-    /// Judges a client's token for a hub, spelled as in the request, on `host`.
+    /// Where the keys are that are believed now.
+    pub(crate) fn key_store(&self) -> &Arc<KeyStore> {
+        &self.keys
+    }
+
+    /// The keys that are believed now.
+    pub(crate) fn keys(&self) -> Arc<Keys> {
+        self.keys.current()
+    }
+
+    /// Judges a client's token for a hub, spelled as in the request, which names `hosts`.
     pub(super) fn client(
         &self,
         token: &str,
         hub: &str,
-        host: Option<&str>,
+        hosts: Hosts<'_>,
     ) -> Result<Claims, Unauthorized> {
-        let claims = self.verify(token)?;
-        let authorities = Authorities::new(host, &self.endpoints);
+        let claims = self.verify(token, &self.keys().for_clients())?;
+        let authorities = hosts.authorities(&self.endpoints);
         if accepts_client(&claims.audiences, hub, &authorities) {
             Ok(claims)
         } else {
@@ -87,10 +121,11 @@ impl Verifier {
         &self,
         headers: &HeaderMap,
         path: &str,
-        host: Option<&str>,
+        hosts: Hosts<'_>,
     ) -> Result<(), Unauthorized> {
-        let claims = self.verify(bearer(headers).ok_or(Unauthorized::Missing)?)?;
-        let authorities = Authorities::new(host, &self.endpoints);
+        let token = bearer(headers).ok_or(Unauthorized::Missing)?;
+        let claims = self.verify(token, &self.keys().for_rest())?;
+        let authorities = hosts.authorities(&self.endpoints);
         if accepts_rest(&claims.audiences, path, &authorities) {
             Ok(())
         } else {
@@ -98,9 +133,8 @@ impl Verifier {
         }
     }
 
-    fn verify(&self, token: &str) -> Result<Claims, TokenError> {
-        let keys: Vec<&AccessKey> = self.access_keys.iter().collect();
-        token::verify(token, &keys, now(), self.skew)
+    fn verify(&self, token: &str, keys: &[&AccessKey]) -> Result<Claims, TokenError> {
+        token::verify(token, keys, now(), self.skew)
     }
 }
 
@@ -115,7 +149,8 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("Bearer") && !token.is_empty()).then_some(token)
 }
 
-fn now() -> UnixSeconds {
+/// The time as tokens count it.
+pub(crate) fn now() -> UnixSeconds {
     let since_epoch = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

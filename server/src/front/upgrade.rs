@@ -27,7 +27,6 @@ use super::auth::{Unauthorized, bearer};
 use super::{Inner, recovery};
 use crate::listener::{Answer, Query, Reply, Upgrade, reply};
 use crate::metrics::Rejection;
-use crate::shards::Socket;
 use crate::telemetry::redact_url;
 
 /// The query parameter that asks for an earlier connection.
@@ -158,9 +157,10 @@ impl Inner {
             ClientProtocol::Simple => Protocol::Simple(mode),
             ClientProtocol::Json => Protocol::Json,
         };
-        let hand_over: Upgrade = Box::new(move |stream, unread| {
+        let hand_over: Upgrade = Box::new(move |stream, mut unread| {
             // A socket that broke meanwhile gives its seat back.
-            if let Ok(transport) = stream.into_std().and_then(Socket::new) {
+            if let Ok((transport, decrypted)) = stream.into_socket() {
+                unread.extend(decrypted);
                 doorway.hand_over(Attachment {
                     seat,
                     transport,
@@ -188,8 +188,8 @@ impl Inner {
         let token = in_query.as_deref().or_else(|| bearer(request.headers()));
         match token {
             Some(token) => {
-                let host = crate::rest::host_of(request.headers(), request.uri());
-                Ok(Some(self.verifier.client(token, hub.raw(), host)?))
+                let hosts = self.verifier.hosts(request.headers(), request.uri());
+                Ok(Some(self.verifier.client(token, hub.raw(), hosts)?))
             }
             None if self.node.hubs().of(hub.key()).allow_anonymous => Ok(None),
             None => Err(Unauthorized::Missing.into()),

@@ -23,7 +23,9 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
+use super::stream::{Stream, TlsStream};
 use super::{Answer, Bounds, ListenerCounters, Reply, Service, Upgrade, ended, reply};
+use crate::tls::{self, Acceptor};
 
 /// How long a connection may rest while many others are open.
 const CROWDED_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,6 +37,7 @@ const LEAST_HEADER_BYTES: usize = 8192;
 pub(super) struct Guest<S> {
     pub(super) peer: SocketAddr,
     pub(super) service: Arc<S>,
+    pub(super) tls: Option<Arc<Acceptor>>,
     pub(super) bounds: Arc<Bounds>,
     pub(super) counters: Arc<ListenerCounters>,
     pub(super) ending: watch::Receiver<bool>,
@@ -50,8 +53,12 @@ impl<S: Service> Guest<S> {
     /// Serves the connection until it ends or is handed over.
     pub(super) async fn run(self, stream: TcpStream) {
         self.counters.open.fetch_add(1, Ordering::Relaxed);
-        let exchange = Arc::new(Mutex::new(Exchange::new(self.bounds.head_timeout)));
-        let end = self.serve(stream, &exchange).await;
+        let deadline = Instant::now() + self.bounds.head_timeout;
+        let exchange = Arc::new(Mutex::new(Exchange::new(deadline)));
+        let end = match self.secure(stream, deadline).await {
+            Some(stream) => self.serve(stream, &exchange).await,
+            None => End::Closed(Ok(())),
+        };
         self.counters.open.fetch_sub(1, Ordering::Relaxed);
         let upgrade = lock(&exchange).upgrade.take();
         match end {
@@ -75,7 +82,37 @@ impl<S: Service> Guest<S> {
         }
     }
 
-    async fn serve(&self, stream: TcpStream, exchange: &Arc<Mutex<Exchange>>) -> End {
+    /// Shakes hands if that is the custom here. `None` if it came to nothing.
+    async fn secure(&self, stream: TcpStream, deadline: Instant) -> Option<Stream> {
+        let Some(acceptor) = &self.tls else {
+            return Some(Stream::Plain(stream));
+        };
+        let mut ending = self.ending.clone();
+        let handshake = TlsStream::accept(acceptor, stream);
+        let result = tokio::select! {
+            result = tokio::time::timeout_at(deadline, handshake) => result,
+            () = ended(&mut ending) => return None,
+        };
+        let failures = &acceptor.counters.handshake_failures;
+        match result {
+            Ok(Ok(stream)) => {
+                tls::Counters::count(&acceptor.counters.handshakes);
+                return Some(Stream::Tls(Box::new(stream)));
+            }
+            Ok(Err(error)) => {
+                tls::Counters::count(failures);
+                tracing::debug!(peer = %self.peer, %error, "a TLS handshake failed");
+            }
+            Err(_) => {
+                tls::Counters::count(failures);
+                self.counters.head_timeouts.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(peer = %self.peer, "a TLS handshake timed out");
+            }
+        }
+        None
+    }
+
+    async fn serve(&self, stream: Stream, exchange: &Arc<Mutex<Exchange>>) -> End {
         let service = service_fn(|request| self.answer(request, Arc::clone(exchange)));
         let connection = http1::Builder::new()
             .header_read_timeout(None)
@@ -146,9 +183,9 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn new(head_timeout: Duration) -> Self {
+    fn new(deadline: Instant) -> Self {
         Self {
-            deadline: Instant::now() + head_timeout,
+            deadline,
             last: None,
             waits_for_head: true,
             upgrade: None,
@@ -177,8 +214,8 @@ impl Exchange {
 
 async fn hand_over(socket: OnUpgrade, then: Upgrade) {
     let Ok(upgraded) = socket.await else { return };
-    // Nothing but plain TCP is served, so this is what it is.
-    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+    // Nothing else is served, so this is what it is.
+    let Ok(parts) = upgraded.downcast::<TokioIo<Stream>>() else {
         return;
     };
     let unread = if parts.read_buf.is_empty() {

@@ -54,14 +54,37 @@ impl Bodies {
 
     /// Reads the message that a request carries. The room is to be kept until the message is on
     /// its way, so that requests that wait count too.
-    pub(super) async fn read(
+    pub(super) async fn message(
         &self,
         headers: &HeaderMap,
         body: &mut Incoming,
     ) -> Result<(Message, Room<'_>), RestError> {
-        let form = Form::of(headers)?;
+        let form = Form::of(headers).ok_or_else(|| {
+            RestError::unsupported_media_type(
+                "The content type must be text/plain, application/json or \
+                 application/octet-stream, with a known charset.",
+            )
+        })?;
         let (payload, room) = self.bytes(body).await?;
         Ok((form.message(payload)?, room))
+    }
+
+    /// Reads a body that must say that it is JSON, as a text. Whether it is any is the caller's
+    /// question.
+    pub(super) async fn json(
+        &self,
+        headers: &HeaderMap,
+        body: &mut Incoming,
+    ) -> Result<(String, Room<'_>), RestError> {
+        let form = Form::of(headers)
+            .filter(|form| form.data_type == DataType::Json)
+            .ok_or_else(|| {
+                RestError::unsupported_media_type(
+                    "The content type must be application/json, with a known charset.",
+                )
+            })?;
+        let (bytes, room) = self.bytes(body).await?;
+        Ok((form.text(bytes)?, room))
     }
 
     async fn bytes(&self, body: &mut Incoming) -> Result<(Vec<u8>, Room<'_>), RestError> {
@@ -152,25 +175,17 @@ const INVALID_JSON: &str = "The request body is not a valid JSON.";
 const JSON_TOO_DEEP: &str = "The request body is nested too deeply.";
 
 impl Form {
-    /// Reads `Content-Type`. Without one the body is binary.
-    fn of(headers: &HeaderMap) -> Result<Self, RestError> {
+    /// Reads `Content-Type`. Without one the body is binary; `None` if it is nothing that is taken.
+    fn of(headers: &HeaderMap) -> Option<Self> {
         let mut lines = headers.get_all(CONTENT_TYPE).iter();
-        let line = match (lines.next(), lines.next()) {
-            (None, _) => {
-                return Ok(Self {
-                    data_type: DataType::Binary,
-                    charset: Charset::Utf8,
-                });
-            }
-            (Some(line), None) => line.to_str().ok(),
+        match (lines.next(), lines.next()) {
+            (None, _) => Some(Self {
+                data_type: DataType::Binary,
+                charset: Charset::Utf8,
+            }),
+            (Some(line), None) => Self::parse(line.to_str().ok()?),
             (Some(_), Some(_)) => None,
-        };
-        line.and_then(Self::parse).ok_or_else(|| {
-            RestError::unsupported_media_type(
-                "The content type must be text/plain, application/json or \
-                 application/octet-stream, with a known charset.",
-            )
-        })
+        }
     }
 
     fn parse(content_type: &str) -> Option<Self> {
@@ -196,16 +211,14 @@ impl Form {
     }
 
     fn message(self, bytes: Vec<u8>) -> Result<Message, RestError> {
-        let Self { data_type, charset } = self;
+        let data_type = self.data_type;
         if data_type == DataType::Binary {
             return Ok(Message {
                 data_type,
                 payload: bytes,
             });
         }
-        let text = charset
-            .decode(bytes)
-            .ok_or_else(|| RestError::bad_body("The request body is not valid in its charset."))?;
+        let text = self.text(bytes)?;
         if data_type == DataType::Json {
             // The bytes go on as they came, so nothing but their shape matters.
             json::check_value(text.as_bytes()).map_err(|problem| match problem {
@@ -217,6 +230,12 @@ impl Form {
             data_type,
             payload: text.into_bytes(),
         })
+    }
+
+    fn text(self, bytes: Vec<u8>) -> Result<String, RestError> {
+        self.charset
+            .decode(bytes)
+            .ok_or_else(|| RestError::bad_body("The request body is not valid in its charset."))
     }
 }
 

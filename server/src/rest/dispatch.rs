@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hubwire_core::ask::{Answer, ReplyTo};
-use hubwire_core::command::{Action, Command};
-use hubwire_core::id::ShardSet;
+use hubwire_core::ask::{Answer, ReplyTo, TooManyAsks};
+use hubwire_core::command::{self, Action, Command, Selection};
+use hubwire_core::id::{ConnectionId, ShardSet};
 use hubwire_core::inbox::Wake;
 use hubwire_core::memory::NodeMemory;
 use hubwire_core::node::Node;
+use hubwire_proto::rest::Target;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::error::RestError;
-use super::operation::Aim;
 use crate::metrics::Counters;
 
 /// How often a node whose queues are over their bound is looked at again.
@@ -92,14 +92,21 @@ impl Dispatch {
     /// # Errors
     ///
     /// 503 if one of them had no room in time.
-    pub(super) async fn send(&self, hub: &str, aim: &Aim, action: Action) -> Result<(), RestError> {
-        let Some(target) = aim.target() else {
+    pub(super) async fn send(
+        &self,
+        hub: &str,
+        target: &Target,
+        selection: Selection,
+        action: Action,
+    ) -> Result<(), RestError> {
+        let Some(target) = known(target) else {
             return Ok(());
         };
         let to = self.node.route(hub, &target);
         let command = Command {
             hub: hub.into(),
             target,
+            selection,
             action,
         };
         self.send_by(&command, to, Instant::now() + self.timeout)
@@ -111,15 +118,16 @@ impl Dispatch {
     ///
     /// # Errors
     ///
-    /// 503 if one of them had no room or gave no answer in time, or too many wait already. It may
-    /// have been carried out all the same.
+    /// 429 if too many wait already; 503 if one of them had no room or gave no answer in time, when
+    /// it may have been carried out all the same.
     pub(super) async fn ask(
         &self,
         hub: &str,
-        aim: &Aim,
+        target: &Target,
+        selection: Selection,
         action: impl FnOnce(ReplyTo) -> Action,
     ) -> Result<Vec<Answer>, RestError> {
-        let Some(target) = aim.target() else {
+        let Some(target) = known(target) else {
             return Ok(Vec::new());
         };
         let to = self.node.route(hub, &target);
@@ -136,7 +144,10 @@ impl Dispatch {
             .node
             .asks()
             .open(to.len(), on_complete)
-            .map_err(|_| self.missed(NO_ROOM))?;
+            .map_err(|TooManyAsks| {
+                self.counters.ask_missed();
+                RestError::too_many_requests(Duration::from_secs(1))
+            })?;
         let _question = OpenQuestion {
             node: &self.node,
             reply_to,
@@ -144,6 +155,7 @@ impl Dispatch {
         let command = Command {
             hub: hub.into(),
             target,
+            selection,
             action: action(reply_to),
         };
         self.send_by(&command, to, deadline).await?;
@@ -178,6 +190,16 @@ impl Dispatch {
     }
 }
 
+/// A target as the shards know it; `None` for an id that no connection can have.
+fn known(target: &Target) -> Option<command::Target> {
+    Some(match target {
+        Target::Hub => command::Target::All,
+        Target::Group(group) => command::Target::Group(Arc::from(group.as_str())),
+        Target::User(user) => command::Target::User(Arc::from(user.as_str())),
+        Target::Connection(id) => command::Target::Connection(ConnectionId::parse(id)?),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use hubwire_core::command::Question;
@@ -202,9 +224,26 @@ mod tests {
 
     fn leave() -> Action {
         Action::Leave {
-            group: None,
+            groups: None,
             reply: None,
         }
+    }
+
+    async fn send(dispatch: &Dispatch) -> Result<(), RestError> {
+        let everybody = Selection::default();
+        dispatch
+            .send("chat", &Target::Hub, everybody, leave())
+            .await
+    }
+
+    async fn exists(dispatch: &Dispatch, target: &Target) -> Result<Vec<Answer>, RestError> {
+        let ask = |reply| Action::Ask {
+            question: Question::Exists,
+            reply,
+        };
+        dispatch
+            .ask("chat", target, Selection::default(), ask)
+            .await
     }
 
     #[tokio::test]
@@ -212,19 +251,19 @@ mod tests {
         let (node, dispatch) = dispatch(Duration::from_millis(20));
         let inbox = node.inbox(ShardId(0));
         let taken = inbox.try_reserve().unwrap();
-        let error = dispatch.send("chat", &Aim::Hub, leave()).await.unwrap_err();
+        let error = send(&dispatch).await.unwrap_err();
         assert_eq!(error.status, hyper::StatusCode::SERVICE_UNAVAILABLE);
         assert!(inbox.is_empty());
         let _ = inbox.give_back(taken);
-        dispatch.send("chat", &Aim::Hub, leave()).await.unwrap();
+        send(&dispatch).await.unwrap();
         assert!(!inbox.is_empty());
     }
 
     #[tokio::test]
     async fn a_sender_goes_on_as_soon_as_there_is_room() {
         let (node, dispatch) = dispatch(Duration::from_secs(60));
-        dispatch.send("chat", &Aim::Hub, leave()).await.unwrap();
-        let waiting = dispatch.send("chat", &Aim::Hub, leave());
+        send(&dispatch).await.unwrap();
+        let waiting = send(&dispatch);
         let processing = async {
             // Waits until the sender has left its mark.
             let mut taken = std::collections::VecDeque::new();
@@ -241,21 +280,20 @@ mod tests {
     #[tokio::test]
     async fn a_question_without_an_answer_in_time_is_unavailable_and_forgotten() {
         let (node, dispatch) = dispatch(Duration::from_millis(20));
-        let exists = |reply| Action::Ask {
-            question: Question::Exists,
-            reply,
-        };
-        let error = dispatch.ask("chat", &Aim::Hub, exists).await.unwrap_err();
+        let error = exists(&dispatch, &Target::Hub).await.unwrap_err();
         assert_eq!(error.status, hyper::StatusCode::SERVICE_UNAVAILABLE);
         assert!(node.asks().is_empty());
         // One that could not be answered anyway is not even asked.
-        let nobody = Aim::Connection("missing".to_owned());
-        assert!(
-            dispatch
-                .ask("chat", &nobody, exists)
-                .await
-                .unwrap()
-                .is_empty()
-        );
+        let nobody = Target::Connection("missing".to_owned());
+        assert!(exists(&dispatch, &nobody).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn one_question_too_many_is_told_to_come_back() {
+        let (node, dispatch) = dispatch(Duration::from_secs(60));
+        let waiting = node.asks().open(1, Box::new(|_| ())).unwrap();
+        let error = exists(&dispatch, &Target::Hub).await.unwrap_err();
+        assert_eq!(error.status, hyper::StatusCode::TOO_MANY_REQUESTS);
+        node.asks().cancel(waiting);
     }
 }

@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
+use hubwire_proto::filter::FilterError;
+use hubwire_proto::rest::{Fault, PathError, Target};
 use hyper::StatusCode;
 use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
 
-use super::operation::Aim;
 use crate::front::Unauthorized;
 use crate::listener::{Reply, reply};
 
@@ -17,7 +19,7 @@ pub(super) struct RestError {
     pub(super) status: StatusCode,
     code: &'static str,
     message: Cow<'static, str>,
-    target: Cow<'static, str>,
+    target: &'static str,
     /// One more header that the status calls for. Boxed, since errors are rare and results are
     /// not.
     header: Option<Box<(HeaderName, HeaderValue)>>,
@@ -25,16 +27,13 @@ pub(super) struct RestError {
 
 const X_MS_ERROR_CODE: HeaderName = HeaderName::from_static("x-ms-error-code");
 
-/// The target of an error that is not about a parameter.
-const REQUEST: &str = "Request";
-
 impl RestError {
     fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             status,
             code,
             message: message.into(),
-            target: Cow::Borrowed(REQUEST),
+            target: Fault::REQUEST,
             header: None,
         }
     }
@@ -46,64 +45,38 @@ impl RestError {
         }
     }
 
-    /// A parameter, or something else about the request, is wrong.
-    pub(super) fn bad_request(
-        message: impl Into<Cow<'static, str>>,
-        target: impl Into<Cow<'static, str>>,
-    ) -> Self {
-        let target = target.into();
-        Self {
-            target,
-            ..Self::new(StatusCode::BAD_REQUEST, "Error.BadRequest", message)
-        }
-    }
-
     /// The body is wrong.
     pub(super) fn bad_body(message: &'static str) -> Self {
-        Self::bad_request(message, REQUEST)
+        Fault::of_request(message).into()
     }
 
     /// Nobody is there. `severity` begins the code for a connection; users and groups have one of
     /// their own.
-    pub(super) fn not_existed(severity: Severity, aim: &Aim) -> Self {
-        let (code, target, name) = match (aim, severity) {
-            (Aim::Connection(id), Severity::Info) => {
+    pub(super) fn not_existed(severity: Severity, target: &Target) -> Self {
+        let (code, target, name) = match (target, severity) {
+            (Target::Connection(id), Severity::Info) => {
                 ("Info.Connection.NotExisted", "Connection", id.as_str())
             }
-            (Aim::Connection(id), Severity::Error) => {
+            (Target::Connection(id), Severity::Error) => {
                 ("Error.Connection.NotExisted", "Connection", id.as_str())
             }
-            (Aim::User(user), _) => ("Warning.User.NotExisted", "User", user.as_str()),
-            (Aim::Group(group), _) => ("Warning.Group.NotExisted", "Group", group.as_str()),
-            (Aim::Hub, _) => ("Warning.Hub.NotExisted", "Hub", ""),
+            (Target::User(user), _) => ("Warning.User.NotExisted", "User", user.as_str()),
+            (Target::Group(group), _) => ("Warning.Group.NotExisted", "Group", group.as_str()),
+            (Target::Hub, _) => ("Warning.Hub.NotExisted", "Hub", ""),
         };
         let message = format!("{target} `{name}` is not found.");
-        let target = Cow::Borrowed(target);
         Self {
             target,
             ..Self::new(StatusCode::NOT_FOUND, code, message)
         }
     }
 
-    /// The path means nothing.
-    pub(super) fn not_found() -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "Error.NotFound",
-            "There is nothing at this path.",
-        )
-    }
-
-    /// The path is known, but only with `allowed` methods.
-    pub(super) fn method_not_allowed(allowed: &'static str) -> Self {
-        let message = format!("This path allows {allowed} only.");
-        let allowed = HeaderValue::from_static(allowed);
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "Error.MethodNotAllowed",
-            message,
-        )
-        .with(ALLOW, allowed)
+    /// A bound of a connection stands against it; nothing was changed.
+    pub(super) fn conflict(message: String) -> Self {
+        Self {
+            target: "Connection",
+            ..Self::new(StatusCode::CONFLICT, "Error.Connection.Conflict", message)
+        }
     }
 
     /// The body is larger than `limit` bytes.
@@ -131,9 +104,21 @@ impl RestError {
         )
     }
 
-    /// Not built yet.
-    pub(super) fn not_implemented(message: &'static str) -> Self {
+    /// Not built.
+    pub(super) fn not_implemented() -> Self {
+        let message = "This operation is not supported by this server.";
         Self::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", message)
+    }
+
+    /// More than a bound allows; nothing was done, and `wait` is how long to wait.
+    pub(super) fn too_many_requests(wait: Duration) -> Self {
+        let whole = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "Error.TooManyRequests",
+            "There are more requests than the server takes.",
+        )
+        .with(RETRY_AFTER, HeaderValue::from(whole.max(1)))
     }
 
     /// The node cannot do it now; nothing was done, or it is unknown whether it was.
@@ -194,6 +179,37 @@ pub(super) enum Severity {
     Error,
 }
 
+impl From<Fault> for RestError {
+    fn from(fault: Fault) -> Self {
+        Self {
+            target: fault.target,
+            ..Self::new(StatusCode::BAD_REQUEST, "Error.BadRequest", fault.message)
+        }
+    }
+}
+
+impl From<FilterError> for RestError {
+    fn from(error: FilterError) -> Self {
+        Fault::of_request(error.to_string()).into()
+    }
+}
+
+impl From<PathError> for RestError {
+    fn from(error: PathError) -> Self {
+        let message = error.to_string();
+        match error {
+            PathError::NotUtf8 => Fault::of_request(message).into(),
+            PathError::Unknown => Self::new(StatusCode::NOT_FOUND, "Error.NotFound", message),
+            PathError::Method(allowed) => Self::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "Error.MethodNotAllowed",
+                message,
+            )
+            .with(ALLOW, HeaderValue::from_static(allowed)),
+        }
+    }
+}
+
 impl From<Unauthorized> for RestError {
     fn from(error: Unauthorized) -> Self {
         Self::new(
@@ -217,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_body_has_the_fields_of_the_vendor_in_its_order() {
-        let error = RestError::not_existed(Severity::Info, &Aim::User("some\"user".to_owned()));
+        let error = RestError::not_existed(Severity::Info, &Target::User("some\"user".to_owned()));
         assert_eq!(
             error.body(),
             r#"{"code":"Warning.User.NotExisted","message":"User `some\"user` is not found.","target":"User","details":null,"innererror":null}"#

@@ -4,21 +4,15 @@
 //! nor repeat anybody.
 
 use hubwire_core::ask::{Answer, Listed};
-use hubwire_core::command::{Action, Question};
+use hubwire_core::command::Question;
 use hubwire_core::id::ConnectionIdText;
-use hubwire_proto::connection_string::Endpoint;
+use hubwire_proto::rest::{Fault, ListParameters, NEWEST_VERSION, Target};
 use hyper::StatusCode;
 use serde::Serialize;
 
 use super::error::RestError;
-use super::operation::Aim;
-use super::{Call, Rest, VERSIONS, host_of, parameters};
+use super::{Call, Rest};
 use crate::listener::{Reply, reply};
-
-/// The largest `maxpagesize`, and its default.
-const MAX_PAGE: u32 = 200;
-/// The largest `top`.
-const MAX_TOP: u32 = i32::MAX.unsigned_abs();
 
 #[derive(Serialize)]
 struct Page<'a> {
@@ -43,9 +37,8 @@ impl Rest {
             after: wanted.after,
             limit: wanted.size + 1,
         };
-        let ask = |reply| Action::Ask { question, reply };
-        let aim = Aim::Group(group.to_owned());
-        let answers = self.dispatch.ask(call.hub.key(), &aim, ask).await?;
+        let target = Target::Group(group.to_owned());
+        let answers = self.question(call, &target, question).await?;
         let mut members = merge(answers);
         let more = members.len() > wanted.size;
         members.truncate(wanted.size);
@@ -78,10 +71,10 @@ impl Rest {
             .cursor_key
             .seal(call.hub.key(), group, last.connection.text());
         let address = self.own_address(call)?;
-        let version = VERSIONS.last()?;
         let page = wanted.page;
-        let mut link =
-            format!("{address}?api-version={version}&maxpagesize={page}&continuationToken={token}");
+        let mut link = format!(
+            "{address}?api-version={NEWEST_VERSION}&maxpagesize={page}&continuationToken={token}"
+        );
         if let Some(top) = top {
             link.push_str(&format!("&top={top}"));
         }
@@ -92,16 +85,12 @@ impl Rest {
     /// asked for, and the scheme and base path that a proxy may have taken off.
     fn own_address(&self, call: &Call<'_>) -> Option<String> {
         let path = call.parts.uri.path();
-        let endpoints = self.verifier.endpoints();
-        let host = host_of(&call.parts.headers, &call.parts.uri);
-        let asked = host.and_then(|host| Endpoint::parse(&format!("http://{host}")).ok());
-        let known = endpoints.iter().find(|endpoint| {
-            let authority = endpoint.authority();
-            asked
-                .as_ref()
-                .is_some_and(|asked| asked.authority().eq_ignore_ascii_case(authority))
-        });
-        let endpoint = known.or(asked.as_ref()).or(endpoints.first())?;
+        let asked = call.hosts.asked();
+        let endpoint = self
+            .verifier
+            .endpoint_named(call.hosts)
+            .or(asked.as_ref())
+            .or(self.verifier.endpoints().first())?;
         let below = endpoint.base_path();
         let is_below = path
             .strip_prefix(below)
@@ -130,24 +119,24 @@ struct Wanted {
 
 impl Wanted {
     fn read(rest: &Rest, call: &Call<'_>, group: &str) -> Result<Self, RestError> {
-        let page =
-            parameters::integer(&call.query, "maxpagesize", 1, MAX_PAGE)?.unwrap_or(MAX_PAGE);
-        let top = parameters::integer(&call.query, "top", 1, MAX_TOP)?;
-        let after = match parameters::texts(&call.query, "continuationToken")?.as_slice() {
-            [] => None,
-            [token] => Some(
+        let ListParameters {
+            page,
+            top,
+            continuation_token,
+        } = ListParameters::read(&call.query)?;
+        let after = continuation_token
+            .map(|token| {
                 rest.cursor_key
-                    .open(call.hub.key(), group, token)
-                    .ok_or_else(|| parameters::invalid("continuationToken"))?,
-            ),
-            _ => return Err(parameters::invalid("continuationToken")),
-        };
+                    .open(call.hub.key(), group, &token)
+                    .ok_or_else(|| Fault::of_parameter("continuationToken"))
+            })
+            .transpose()?;
         let size = usize::try_from(top.unwrap_or(page).min(page)).unwrap_or(usize::MAX);
         Ok(Self {
             page,
             top,
             after,
-            size: size.min(rest.list_page),
+            size: size.min(rest.settings.list_page),
         })
     }
 }
@@ -165,7 +154,7 @@ impl<'a> Row<'a> {
 fn merge(answers: Vec<Answer>) -> Vec<Listed> {
     let pages = answers.into_iter().map(|answer| match answer {
         Answer::Page(page) => page,
-        Answer::Applied(_) | Answer::Refused | Answer::Exists(_) => Vec::new(),
+        Answer::Applied(_) | Answer::Refused | Answer::Exists(_) | Answer::Allows(_) => Vec::new(),
     });
     let mut members: Vec<Listed> = pages.flatten().collect();
     members.sort_unstable_by_key(|member| member.connection.text());

@@ -5,6 +5,10 @@
 
 mod commands;
 mod config;
+mod config_hubs;
+mod config_reload;
+mod config_secrets;
 mod process;
 #[cfg(unix)]
 mod serve;
+mod tls;

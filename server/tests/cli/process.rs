@@ -1,8 +1,15 @@
 //! Runs the real binary in a directory of its own, with a clean environment.
 
 use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+/// Longer than anything here takes unless it is broken.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A working directory that is removed afterwards.
 pub(crate) struct Workspace(tempfile::TempDir);
@@ -20,6 +27,13 @@ impl Workspace {
         let path = self.path().join(name);
         std::fs::write(&path, text).expect("a file in the temporary directory");
         path
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn set_mode(&self, name: &str, mode: u32) {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(self.path().join(name), mode)
+            .expect("a file in the temporary directory");
     }
 
     pub(crate) fn read(&self, name: &str) -> String {
@@ -71,6 +85,28 @@ impl Run {
         self
     }
 
+    /// Runs it with `input` on its standard input.
+    pub(crate) fn finish_with(self, input: impl AsRef<[u8]>) -> Finished {
+        let mut running = self.start();
+        running.write(input);
+        running.finish()
+    }
+
+    /// Starts it, to be talked with.
+    pub(crate) fn start(mut self) -> Running {
+        self.0
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = self.0.spawn().expect("the binary starts");
+        Running {
+            input: child.stdin.take(),
+            output: lines(child.stdout.take().expect("piped")),
+            errors: lines(child.stderr.take().expect("piped")),
+            child,
+        }
+    }
+
     pub(crate) fn finish(mut self) -> Finished {
         let output = self.0.output().expect("the binary starts");
         Finished {
@@ -79,4 +115,88 @@ impl Run {
             stderr: String::from_utf8(output.stderr).expect("text"),
         }
     }
+}
+
+/// A process under way. It is killed when dropped.
+pub(crate) struct Running {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: Receiver<String>,
+    errors: Receiver<String>,
+}
+
+impl Running {
+    /// Types a line.
+    pub(crate) fn say(&mut self, line: &str) {
+        self.write(format!("{line}\n"));
+    }
+
+    fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        let input = self.input.as_mut().expect("the input is open");
+        // A process that reads nothing may be gone already.
+        let _ = input.write_all(bytes.as_ref());
+    }
+
+    /// The next line of its output.
+    pub(crate) fn hear(&self) -> String {
+        self.output.recv_timeout(PATIENCE).expect("a line")
+    }
+
+    /// The next line of its errors.
+    pub(crate) fn hear_error(&self) -> String {
+        self.errors.recv_timeout(PATIENCE).expect("a line")
+    }
+
+    /// Sends SIGINT, as Ctrl-C does.
+    #[cfg(unix)]
+    pub(crate) fn interrupt(&self) {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::INT).expect("it runs");
+    }
+
+    /// Ends its input and waits: its exit code, and what it has printed since.
+    pub(crate) fn finish(mut self) -> Finished {
+        drop(self.input.take());
+        self.wait()
+    }
+
+    /// Waits for it without ending its input.
+    pub(crate) fn wait(&mut self) -> Finished {
+        let rest = |lines: &Receiver<String>| {
+            let mut text = String::new();
+            loop {
+                match lines.recv_timeout(PATIENCE) {
+                    Ok(line) => text.extend([line.as_str(), "\n"]),
+                    Err(mpsc::RecvTimeoutError::Disconnected) => return text,
+                    Err(mpsc::RecvTimeoutError::Timeout) => panic!("it does not end: {text}"),
+                }
+            }
+        };
+        let (stdout, stderr) = (rest(&self.output), rest(&self.errors));
+        let status = self.child.wait().expect("it ends");
+        Finished {
+            code: status.code().expect("it exits"),
+            stdout,
+            stderr,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
 }

@@ -18,7 +18,8 @@ fn next(server: &Server, page: &Response) -> Option<String> {
     let body = page.json();
     assert!(body.get("nextLink").is_some(), "it is always there");
     let link = body["nextLink"].as_str()?;
-    let path = link.strip_prefix(&format!("http://{}", server.authority()));
+    let origin = format!("{}://{}", server.scheme(), server.authority());
+    let path = link.strip_prefix(&origin);
     Some(
         path.expect("a link has the request's own authority")
             .to_owned(),
@@ -206,5 +207,22 @@ fn links_name_the_address_that_the_caller_knows() {
             &format!("http://other.example{ROOM}"),
         );
         check("127.0.0.1:9", ROOM, &format!("http://127.0.0.1:9{ROOM}"));
+    });
+}
+
+#[test]
+fn links_name_the_host_that_a_trusted_proxy_tells() {
+    on_one_and_four_shards("[auth]\ntrust_forwarded_host = true\n", |server| {
+        let (_clients, _) = members(server, 2);
+        for (scheme, expect) in [("", "http"), ("https", "https")] {
+            let request = Request::new("GET", &format!("{ROOM}?maxpagesize=1"))
+                .header("X-Forwarded-Host", "gate.example:8443")
+                .header("X-Forwarded-Proto", scheme)
+                .authorized(server);
+            let page = server.send(request);
+            let link = page.json()["nextLink"].as_str().unwrap().to_owned();
+            let (address, _) = link.split_once('?').unwrap();
+            assert_eq!(address, format!("{expect}://gate.example:8443{ROOM}"));
+        }
     });
 }

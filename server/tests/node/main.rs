@@ -12,8 +12,11 @@ mod hostile;
 mod listing;
 #[cfg(target_os = "linux")]
 mod memory;
+#[cfg(unix)]
+mod reload;
 mod rest;
 #[cfg(unix)]
 mod shutdown;
 mod slow;
 mod support;
+mod tls;

@@ -4,6 +4,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 
 use crate::support::raw::{FIN, PING, TEXT, frame, frame_head};
+use crate::support::secure::Trust;
 use crate::support::{Client, Raw, Server, Token, eventually};
 
 /// Clients that connect at the same time.
@@ -109,11 +110,12 @@ fn ten_thousand_idle_clients_fit_their_budget() {
     let server = Server::start_without_page_cache(4, "");
     let token = Token::client(&server, "chat").group("room").sign();
     // Whatever is built once, and whatever connecting itself needs.
-    drop(crowd(&server, &token, 400));
+    let crowd = |count| crowd(count, || greeted(&server, &token));
+    drop(crowd(400));
     connections_are(&server, 0);
 
     let before = resident(&server);
-    let mut clients = crowd(&server, &token, CLIENTS);
+    let mut clients = crowd(CLIENTS);
     connections_are(&server, CLIENTS as u64);
     let per_client = eventually("the clients fit their budget", || {
         let grown = resident(&server).saturating_sub(before);
@@ -133,18 +135,52 @@ fn ten_thousand_idle_clients_fit_their_budget() {
     });
 }
 
-/// Connects many clients of the json subprotocol at once and reads their first message.
-fn crowd(server: &Server, token: &str, count: usize) -> Vec<Raw> {
+#[test]
+fn idle_clients_with_tls_fit_their_budget() {
+    const CLIENTS: usize = 2000;
+    /// That of a client without TLS, and keys, ciphers and the state of the session.
+    const BUDGET: u64 = 1536 + 3072;
+
+    if !descriptors_suffice(CLIENTS as u64 + 1000) {
+        eprintln!("SKIPPED: two thousand clients need a descriptor limit of 3000");
+        return;
+    }
+    let server = Server::start_with_dev_tls_and_without_page_cache(4);
+    let trust = Trust::file(&server.authority_file());
+    let token = Token::client(&server, "chat").group("room").sign();
+    let crowd = |count| crowd(count, || trust.json(&server, &token));
+    drop(crowd(400));
+    connections_are(&server, 0);
+
+    let before = resident(&server);
+    let mut clients = crowd(CLIENTS);
+    connections_are(&server, CLIENTS as u64);
+    let fit = |what: &str| {
+        let per_client = eventually(what, || {
+            let grown = resident(&server).saturating_sub(before);
+            (grown <= BUDGET * CLIENTS as u64).then_some(grown / CLIENTS as u64)
+        });
+        eprintln!("{per_client} bytes per idle client with TLS");
+    };
+    fit("the clients fit their budget");
+    let may_send = Token::client(&server, "chat").role("webpubsub.sendToGroup");
+    let message = r#"{"type":"sendToGroup","group":"room","dataType":"text","data":"hi"}"#;
+    let mut sender = trust.json(&server, &may_send.sign());
+    sender.send(&frame(FIN | TEXT, message.as_bytes()));
+    for client in &mut clients {
+        assert!(client.text().contains(r#""data":"hi""#));
+    }
+    fit("the clients fit their budget again");
+}
+
+/// Connects many clients at once.
+fn crowd<C: Send>(count: usize, connect: impl Fn() -> C + Sync) -> Vec<C> {
     std::thread::scope(|scope| {
         let connectors: Vec<_> = (0..CONNECTORS)
             .map(|_| {
                 scope.spawn(|| {
                     (0..count / CONNECTORS)
-                        .map(|_| {
-                            let mut client = Raw::json(server, "chat", token);
-                            client.text();
-                            client
-                        })
+                        .map(|_| connect())
                         .collect::<Vec<_>>()
                 })
             })
@@ -154,6 +190,13 @@ fn crowd(server: &Server, token: &str, count: usize) -> Vec<Raw> {
             .flat_map(|connector| connector.join().unwrap())
             .collect()
     })
+}
+
+/// A client of the json subprotocol that has read its first message.
+fn greeted(server: &Server, token: &str) -> Raw {
+    let mut client = Raw::json(server, "chat", token);
+    client.text();
+    client
 }
 
 /// Raises this process's limit, which the server inherits, and says whether it is enough.

@@ -3,6 +3,7 @@
 mod http;
 mod process;
 pub(crate) mod raw;
+pub(crate) mod secure;
 mod socket;
 mod tokens;
 
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 pub(crate) use http::{Request, Response};
 pub(crate) use process::{PRIMARY_KEY, SECONDARY_KEY, Server};
 pub(crate) use raw::Raw;
-pub(crate) use socket::{Client, Connect};
+pub(crate) use socket::{Client, Connect, JSON};
 pub(crate) use tokens::Token;
 
 /// Longer than anything here takes unless it is broken.

@@ -4,9 +4,9 @@ use hubwire_core::ask::Answer;
 use hubwire_core::command::{Action, Target};
 use hubwire_core::settings::Limits;
 
-use super::{ask, connect, deliver, member, world};
+use super::{ask, connect, deliver, group, member, world};
 use crate::support::client::{Seen, json};
-use crate::support::world::Joining;
+use crate::support::world::{Joining, World};
 
 #[test]
 fn a_client_that_does_not_read_is_closed_alone_and_told_why_if_there_is_room() {
@@ -37,6 +37,41 @@ fn a_client_that_does_not_read_is_closed_alone_and_told_why_if_there_is_room() {
     assert!(slow.receive_all().len() < 20);
     let numbers = world.node.numbers();
     assert_eq!((numbers.closed_slow_clients, numbers.connections), (1, 1));
+}
+
+#[test]
+fn what_a_transport_owes_arrives_and_counts_as_waiting() {
+    let joining = Joining {
+        groups: &["room"],
+        room: 200,
+        owes_most: 10_000,
+        ..Joining::default()
+    };
+    let send = |world: &mut World, bytes: usize| {
+        deliver(world, Target::Group("room".into()), &"x".repeat(bytes));
+        world.run();
+    };
+    let mut world = world(Limits {
+        outbound_queue_bytes: 2000,
+        ..Limits::default()
+    });
+    let mut client = connect(&mut world, &joining);
+    send(&mut world, 1000);
+    assert!(world.node.memory().queued() >= 700);
+    let mut seen = Vec::new();
+    while world.node.memory().queued() > 0 {
+        seen.extend(client.receive(50));
+        world.run();
+    }
+    seen.extend(client.receive_all());
+    assert_eq!(seen.len(), 1);
+    assert!(!client.pipe().server_gone);
+
+    let slow = connect(&mut world, &joining);
+    send(&mut world, 3000);
+    assert!(slow.pipe().server_gone);
+    assert_eq!(world.node.numbers().closed_slow_clients, 2);
+    assert_eq!(world.node.memory().queued(), 0);
 }
 
 #[test]
@@ -163,11 +198,11 @@ fn joins_beyond_the_bound_are_refused_with_an_ack_and_over_rest() {
         (json::number(third, "ackId"), json::string(third, "name")),
         (Some(3), Some("BadRequest"))
     );
-    let join = |group: &str| {
-        let group = group.into();
+    let join = |name: &str| {
+        let groups = group(&world, name);
         ask(&world, Target::Connection(client.id), |reply| {
             Action::Join {
-                group,
+                groups,
                 reply: Some(reply),
             }
         })

@@ -1,7 +1,8 @@
 //! Sessions that wait: what acts at once, what is held, what wakes them, what comes too late.
 
-use hubwire_core::command::Target;
+use hubwire_core::command::{Action, Command, Selection, Target};
 use hubwire_core::handler::Reply;
+use hubwire_core::inbox::Mail;
 use hubwire_core::settings::{Limits, TickBudget};
 use hubwire_proto::message::DataType;
 use hubwire_proto::ws::Opcode;
@@ -255,12 +256,16 @@ fn a_publisher_without_room_in_another_shard_waits_and_goes_on_in_order() {
     );
     assert_eq!(world.node.numbers().sessions_waited_for_room, 1);
     // Mail that the shard works off makes the room that the publisher waits for.
-    let target = Target::Connection(publisher.id);
-    let action = hubwire_core::command::Action::Leave {
-        group: None,
-        reply: None,
+    let command = Command {
+        hub: "chat".into(),
+        target: Target::Connection(publisher.id),
+        selection: Selection::default(),
+        action: Action::Leave {
+            groups: None,
+            reply: None,
+        },
     };
-    let mail = hubwire_core::inbox::Mail::Command(super::command(target, action));
+    let mail = Mail::Command(command);
     world.node.inbox(receiver.id.shard()).send(hold, mail);
     world.run();
     assert_eq!(

@@ -4,7 +4,7 @@ use hubwire_core::ask::Answer;
 use hubwire_core::command::{Action, Target};
 use hubwire_core::settings::{Limits, TickBudget};
 
-use super::{ask, close, connect, deliver, member};
+use super::{ask, close, connect, deliver, group, member};
 use crate::support::client::{Client, Seen, json};
 use crate::support::world::{Joining, World};
 
@@ -115,12 +115,12 @@ fn leaves_and_joins_for_many_are_applied_once_to_each_whatever_the_budget() {
         let mut world = narrow(members);
         let mut clients: Vec<_> = (0..7).map(|_| member(&mut world, "room")).collect();
         let moved = ask(&world, Target::Group("room".into()), |reply| Action::Join {
-            group: "next".into(),
+            groups: group(&world, "next"),
             reply: Some(reply),
         });
         let left = ask(&world, Target::Group("next".into()), |reply| {
             Action::Leave {
-                group: Some("room".into()),
+                groups: Some(group(&world, "room")),
                 reply: Some(reply),
             }
         });

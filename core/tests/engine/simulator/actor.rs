@@ -2,9 +2,11 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use hubwire_core::Millis;
 use hubwire_proto::ws::Opcode;
 
 use super::model::{ActorIndex, Change, Fate, GroupIndex, Model, Stamp, Whereabouts};
+use super::rights::Right;
 use crate::support::client::{Client, Seen, json};
 
 /// How a connection speaks.
@@ -23,23 +25,10 @@ pub(crate) enum Speech {
 /// What an acknowledged request was.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Asked {
-    Join {
-        group: GroupIndex,
-        change: Change,
-        allowed: bool,
-    },
-    Leave {
-        group: GroupIndex,
-        change: Change,
-        allowed: bool,
-    },
-    Publish {
-        index: usize,
-        allowed: bool,
-    },
-    Event {
-        index: usize,
-    },
+    Join { group: GroupIndex, change: Change },
+    Leave { group: GroupIndex, change: Change },
+    Publish { group: GroupIndex, index: usize },
+    Event { index: usize },
 }
 
 /// What an event handler decided.
@@ -56,6 +45,18 @@ pub(crate) struct Sent {
     pub(crate) actor: ActorIndex,
     pub(crate) decision: Option<Decision>,
     pub(crate) replied: bool,
+    /// The hubs have no handler.
+    pub(crate) never: bool,
+}
+
+/// What else a client has to reckon with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Circumstances {
+    pub(crate) now: Millis,
+    /// Joins may be refused.
+    pub(crate) few_groups: bool,
+    /// The hubs may have no event handler.
+    pub(crate) no_handler: bool,
 }
 
 #[derive(Debug)]
@@ -83,6 +84,8 @@ pub(crate) struct Actor {
     pub(crate) pings: usize,
     pub(crate) frame_pings: usize,
     pub(crate) last_call: Option<usize>,
+    /// When it last had everything that the server had sent.
+    drained_at: Millis,
     greeted: bool,
     goodbye: Option<String>,
 }
@@ -115,6 +118,7 @@ impl Actor {
             pings: 0,
             frame_pings: 0,
             last_call: None,
+            drained_at: Millis(0),
             greeted: speech != Speech::Json,
             goodbye: None,
         }
@@ -124,6 +128,7 @@ impl Actor {
         Whereabouts {
             hub: self.hub,
             user: self.user,
+            speaks_json: self.speech == Speech::Json,
             connected: self.connected,
         }
     }
@@ -132,8 +137,16 @@ impl Actor {
         !self.ended && !self.silent && !self.vanished
     }
 
-    pub(crate) fn may_use(&self, group: GroupIndex) -> bool {
-        self.only.is_none_or(|only| only == group)
+    /// Whether a request that it made at `sent` is allowed, if that is certain.
+    pub(crate) fn may(
+        &self,
+        right: Right,
+        group: GroupIndex,
+        sent: Stamp,
+        model: &Model,
+    ) -> Option<bool> {
+        let at_first = self.only.is_none_or(|only| only == group);
+        model.rights.allow(self.index, right, group, sent, at_first)
     }
 
     /// Takes up to `most` bytes and checks what they say. Returns whether there were any.
@@ -142,14 +155,17 @@ impl Actor {
         most: usize,
         model: &mut Model,
         events: &mut [Sent],
-        few_groups: bool,
+        circumstances: Circumstances,
     ) -> bool {
         if self.vanished {
             return false;
         }
         let had_bytes = !self.client.pipe().written.is_empty();
         for seen in self.client.receive(most) {
-            self.check(seen, model, events, few_groups);
+            self.check(seen, model, events, circumstances);
+        }
+        if self.client.is_between_messages() && self.client.pipe().is_drained() {
+            self.drained_at = circumstances.now;
         }
         let gone = self.client.pipe().server_gone && self.client.pipe().written.is_empty();
         if gone && !self.ended {
@@ -171,7 +187,13 @@ impl Actor {
         );
     }
 
-    fn check(&mut self, seen: Seen, model: &mut Model, events: &mut [Sent], few_groups: bool) {
+    fn check(
+        &mut self,
+        seen: Seen,
+        model: &mut Model,
+        events: &mut [Sent],
+        circumstances: Circumstances,
+    ) {
         assert!(
             self.goodbye.is_none() || matches!(seen, Seen::Close(..)),
             "{seen:?} after {:?}",
@@ -196,14 +218,20 @@ impl Actor {
                     is_goodbye || self.greeted != is_greeting,
                     "connected comes first and once, not {text}"
                 );
-                self.check_json(&text, model, events, few_groups);
+                self.check_json(&text, model, events, circumstances);
             }
             Seen::Text(text) => self.check_data(&text, None, model, events),
             Seen::Binary(_) => panic!("nobody sends binary data"),
         }
     }
 
-    fn check_json(&mut self, text: &str, model: &mut Model, events: &mut [Sent], few_groups: bool) {
+    fn check_json(
+        &mut self,
+        text: &str,
+        model: &mut Model,
+        events: &mut [Sent],
+        circumstances: Circumstances,
+    ) {
         let kind = json::string(text, "type").unwrap();
         match (
             kind,
@@ -218,14 +246,14 @@ impl Actor {
                 );
                 self.connected = Some(model.stamp());
                 for (group, change) in std::mem::take(&mut self.initial) {
-                    model.join_ended(self.index, group, change, !few_groups);
+                    model.join_ended(self.index, group, change, !circumstances.few_groups);
                 }
             }
             ("system", None, Some("disconnected")) => {
                 self.goodbye = json::string(text, "message").map(str::to_owned);
             }
             ("pong", None, None) => self.pings -= 1,
-            ("ack", None, None) => self.check_ack(text, model, events, few_groups),
+            ("ack", None, None) => self.check_ack(text, model, events, circumstances),
             ("message", Some(from), None) => {
                 let group = json::string(text, "group").map(|name| name[1..].parse().unwrap());
                 assert_eq!(group.is_some(), from == "group");
@@ -242,8 +270,14 @@ impl Actor {
         model: &mut Model,
         events: &mut [Sent],
     ) {
-        let index = data[1..].split('.').next().unwrap().parse().unwrap();
+        let index: usize = data[1..].split('.').next().unwrap().parse().unwrap();
         if data.starts_with('p') {
+            let expires_at = model.publications[index].expires_at;
+            assert!(
+                expires_at.is_none_or(|at| at > self.drained_at),
+                "actor {} was sent {index} after it had expired at {expires_at:?}",
+                self.index
+            );
             return model.received(self.index, index, self.whereabouts(), group);
         }
         let event = &mut events[index];
@@ -264,7 +298,13 @@ impl Actor {
         );
     }
 
-    fn check_ack(&mut self, text: &str, model: &mut Model, events: &mut [Sent], few_groups: bool) {
+    fn check_ack(
+        &mut self,
+        text: &str,
+        model: &mut Model,
+        events: &mut [Sent],
+        circumstances: Circumstances,
+    ) {
         let ack_id = json::number(text, "ackId").unwrap();
         let (expected_id, asked) = self.pending.pop_front().unwrap();
         assert_eq!(
@@ -274,24 +314,14 @@ impl Actor {
         );
         let error = json::string(text, "name");
         let duplicate = self.succeeded.contains(&ack_id);
-        let (expected, or) = match asked {
-            _ if duplicate => (Some("Duplicate"), None),
-            Asked::Join { allowed, .. } if allowed => (None, few_groups.then_some("BadRequest")),
-            Asked::Leave { allowed, .. } | Asked::Publish { allowed, .. } if allowed => {
-                (None, None)
-            }
-            Asked::Event { index } => (
-                Some("InternalServerError")
-                    .filter(|_| events[index].decision == Some(Decision::Fail)),
-                None,
-            ),
-            Asked::Join { .. } | Asked::Leave { .. } | Asked::Publish { .. } => {
-                (Some("Forbidden"), None)
-            }
+        let expected = if duplicate {
+            vec![Some("Duplicate")]
+        } else {
+            self.expected_outcomes(asked, model, events, circumstances)
         };
         assert!(
-            error == expected || (or.is_some() && error == or),
-            "{text} where {expected:?} was expected"
+            expected.contains(&error),
+            "{text} where one of {expected:?} was expected"
         );
         let succeeded = error.is_none();
         if succeeded {
@@ -326,5 +356,40 @@ impl Actor {
                 );
             }
         }
+    }
+
+    /// The errors, or none, with which a request may be answered now.
+    fn expected_outcomes(
+        &self,
+        asked: Asked,
+        model: &Model,
+        events: &[Sent],
+        circumstances: Circumstances,
+    ) -> Vec<Option<&'static str>> {
+        let (right, group, sent) = match asked {
+            Asked::Join { group, change } | Asked::Leave { group, change } => {
+                (Right::Join, group, change.requested)
+            }
+            Asked::Publish { group, index } => (Right::Send, group, model.publications[index].sent),
+            Asked::Event { index } => {
+                return match events[index].decision {
+                    Some(Decision::Reply | Decision::NoReply) => vec![None],
+                    Some(Decision::Fail) => vec![Some("InternalServerError")],
+                    // It never came to its handler.
+                    None if circumstances.no_handler => vec![Some("InternalServerError")],
+                    None => Vec::new(),
+                };
+            }
+        };
+        let mut expected = match self.may(right, group, sent, model) {
+            Some(true) => vec![None],
+            Some(false) => vec![Some("Forbidden")],
+            None => vec![None, Some("Forbidden")],
+        };
+        let may_join = expected.contains(&None) && matches!(asked, Asked::Join { .. });
+        if may_join && circumstances.few_groups {
+            expected.push(Some("BadRequest"));
+        }
+        expected
     }
 }

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use hubwire_core::Millis;
 use hubwire_core::ask::{Answer, ReplyTo};
-use hubwire_core::command::{Action, Command, Target};
+use hubwire_core::command::{Action, Command, Selection, Target};
 use hubwire_core::node::Node;
 
 use super::model::{ActorIndex, Change, Fate, GroupIndex, Model};
+use super::rights::RightChange;
 
 /// What a call is, for the model.
 #[derive(Debug)]
@@ -19,11 +20,13 @@ pub(crate) enum Call {
     },
     Join {
         changes: Vec<(ActorIndex, GroupIndex, Change)>,
-        by_id: bool,
+        /// Whoever was concerned is known, so a success is one of all changes.
+        certain: bool,
     },
     Leave {
         changes: Vec<(ActorIndex, GroupIndex, Change)>,
     },
+    Right(RightChange),
     Other,
 }
 
@@ -32,6 +35,7 @@ pub(crate) enum Call {
 pub(crate) struct Job {
     pub(crate) hub: Arc<str>,
     pub(crate) target: Target,
+    pub(crate) selection: Selection,
     /// Its reply is filled in when it is sent.
     pub(crate) action: Action,
     pub(crate) call: Call,
@@ -128,7 +132,9 @@ impl Front {
         match &mut job.action {
             Action::Join { reply, .. }
             | Action::Leave { reply, .. }
-            | Action::Close { reply, .. } => *reply = filled,
+            | Action::Close { reply, .. }
+            | Action::Grant { reply, .. }
+            | Action::Revoke { reply, .. } => *reply = filled,
             Action::Ask { reply, .. } => {
                 let Some(filled) = filled else {
                     return Ok(None);
@@ -140,6 +146,7 @@ impl Front {
         let command = Command {
             hub: Arc::clone(&job.hub),
             target: job.target.clone(),
+            selection: job.selection.clone(),
             action: job.action.clone(),
         };
         if node.try_send(&command, to).is_err() {
@@ -189,19 +196,25 @@ impl Front {
         for (number, answers) in completed {
             let (_, call, _) = self.open.remove(&number).unwrap();
             match call {
-                Call::Join { changes, by_id } => {
+                Call::Join { changes, certain } => {
                     let applied = answers
                         .iter()
                         .any(|answer| matches!(answer, Answer::Applied(1..)));
                     for (actor, group, change) in changes {
                         // For many the answer does not say who was refused.
-                        model.join_ended(actor, group, change, by_id && applied);
+                        model.join_ended(actor, group, change, certain && applied);
                     }
                 }
                 Call::Leave { changes } => {
                     for (actor, group, change) in changes {
                         model.leave_ended(actor, group, change);
                     }
+                }
+                Call::Right(change) => {
+                    let [Answer::Applied(applied)] = answers[..] else {
+                        panic!("one shard was asked, and there is room: {answers:?}")
+                    };
+                    model.right_ended(change, applied > 0);
                 }
                 Call::Send { .. } | Call::Other => {}
             }

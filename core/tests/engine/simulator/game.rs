@@ -3,18 +3,20 @@
 
 mod clients;
 mod pauses;
+mod reload;
 mod servers;
 
 use hubwire_core::handler::Reply;
 use hubwire_core::metrics::ShardNumbers;
 use hubwire_proto::message::DataType;
 
-use super::actor::{Actor, Decision, Sent, Speech};
+use super::actor::{Actor, Circumstances, Decision, Sent, Speech};
 use super::front::Front;
 use super::model::{ActorIndex, GroupIndex, Model};
 use super::plan::Plan;
 use super::random::Random;
 use crate::support::world::World;
+use reload::Handlers;
 
 const HUBS: [&str; 2] = ["chat", "den"];
 const USERS: [&str; 3] = ["ann", "bob", "cy"];
@@ -28,6 +30,7 @@ pub(crate) struct Game {
     actors: Vec<Actor>,
     events: Vec<Sent>,
     front: Front,
+    handlers: Handlers,
     // Calls for many since the last pause, which may reach newcomers too.
     swept_joins: Vec<(usize, GroupIndex)>,
     swept_leaves: Vec<(usize, GroupIndex)>,
@@ -49,6 +52,7 @@ impl Game {
             actors: Vec::new(),
             events: Vec::new(),
             front: Front::new(SERVERS),
+            handlers: Handlers::default(),
             swept_joins: Vec::new(),
             swept_leaves: Vec::new(),
             swept_close: false,
@@ -73,7 +77,12 @@ impl Game {
             60..84 => self.act(),
             84..90 => self.answer_some_call(),
             90..98 => self.call_over_rest(),
-            _ => self.world.now = self.world.now.plus(self.random.below(20) as u64),
+            _ if self.random.chance(20) => self.reload(),
+            _ => {
+                // Seldom long enough for timers.
+                let most = if self.random.chance(10) { 2000 } else { 20 };
+                self.world.now = self.world.now.plus(self.random.below(most) as u64);
+            }
         }
     }
 
@@ -104,12 +113,12 @@ impl Game {
     }
 
     fn receive(&mut self, index: ActorIndex, most: usize) -> bool {
-        self.actors[index].receive(
-            most,
-            &mut self.model,
-            &mut self.events,
-            self.plan.few_groups,
-        )
+        let circumstances = Circumstances {
+            now: self.world.now,
+            few_groups: self.plan.few_groups,
+            no_handler: self.handlers.may_be_off(),
+        };
+        self.actors[index].receive(most, &mut self.model, &mut self.events, circumstances)
     }
 
     fn answer_some_call(&mut self) {
@@ -129,6 +138,7 @@ impl Game {
             self.events[index].decision.is_none(),
             "event {index} was handed out twice"
         );
+        assert!(!self.events[index].never, "event {index} has no handler");
         assert!(
             actor.last_call < Some(index),
             "events of a client come in order"

@@ -3,6 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use hubwire_core::Millis;
+
+use super::rights::{Right, RightChange, Rights};
+
 /// A moment of the game; it grows with everything that happens.
 pub(crate) type Stamp = u64;
 pub(crate) type ActorIndex = usize;
@@ -22,6 +26,41 @@ pub(crate) enum Aim {
     Group(GroupIndex),
     User(usize),
     Actor(ActorIndex),
+}
+
+/// Which connections a filter selects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    User(Option<usize>),
+    SpeaksJson(bool),
+    Actor(ActorIndex),
+    NotActor(ActorIndex),
+    Member(GroupIndex),
+    Stranger(GroupIndex),
+}
+
+/// Which connections of its aim a command concerns.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Picks {
+    pub(crate) excluded: Vec<ActorIndex>,
+    pub(crate) wanted: Option<Wanted>,
+}
+
+impl Picks {
+    /// Whether the command concerns an actor; `None` if that depends on its groups.
+    pub(crate) fn judge(&self, actor: ActorIndex, whereabouts: Whereabouts) -> Option<bool> {
+        if self.excluded.contains(&actor) {
+            return Some(false);
+        }
+        match self.wanted {
+            None => Some(true),
+            Some(Wanted::User(user)) => Some(whereabouts.user == user),
+            Some(Wanted::SpeaksJson(json)) => Some(whereabouts.speaks_json == json),
+            Some(Wanted::Actor(one)) => Some(one == actor),
+            Some(Wanted::NotActor(one)) => Some(one != actor),
+            Some(Wanted::Member(_) | Wanted::Stranger(_)) => None,
+        }
+    }
 }
 
 /// What became of a publication.
@@ -44,7 +83,8 @@ pub(crate) struct Publication {
     pub(crate) aim: Aim,
     pub(crate) sent: Stamp,
     pub(crate) has_ack: bool,
-    pub(crate) excluded: Vec<ActorIndex>,
+    pub(crate) picks: Picks,
+    pub(crate) expires_at: Option<Millis>,
     pub(crate) fate: Fate,
     pub(crate) received_by: HashSet<ActorIndex>,
 }
@@ -52,7 +92,7 @@ pub(crate) struct Publication {
 /// A request to join or leave that may not have been carried out yet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Change {
-    requested: Stamp,
+    pub(crate) requested: Stamp,
     /// No opposite request was under way when it was made.
     alone: bool,
 }
@@ -73,6 +113,7 @@ struct Membership {
 pub(crate) struct Model {
     now: Stamp,
     pub(crate) publications: Vec<Publication>,
+    pub(crate) rights: Rights,
     memberships: HashMap<(ActorIndex, GroupIndex), Membership>,
     /// The last publication that a receiver got from a sender.
     last: HashMap<(Sender, ActorIndex), usize>,
@@ -83,6 +124,7 @@ pub(crate) struct Model {
 pub(crate) struct Whereabouts {
     pub(crate) hub: usize,
     pub(crate) user: Option<usize>,
+    pub(crate) speaks_json: bool,
     /// Connected for certain since.
     pub(crate) connected: Option<Stamp>,
 }
@@ -146,6 +188,33 @@ impl Model {
         }
     }
 
+    pub(crate) fn right_requested(
+        &mut self,
+        actor: ActorIndex,
+        right: Right,
+        group: GroupIndex,
+        granted: bool,
+    ) -> RightChange {
+        let now = self.stamp();
+        // Whether these are accepted is not certain any more.
+        for publication in &mut self.publications {
+            let concerned = right == Right::Send
+                && publication.sender == Sender::Client(actor)
+                && publication.aim == Aim::Group(group)
+                && !publication.has_ack
+                && matches!(publication.fate, Fate::Open | Fate::Rejected);
+            if concerned {
+                publication.fate = Fate::Unknown;
+            }
+        }
+        self.rights.requested(actor, right, group, granted, now)
+    }
+
+    pub(crate) fn right_ended(&mut self, change: RightChange, applied: bool) {
+        let now = self.stamp();
+        self.rights.ended(change, applied, now);
+    }
+
     /// Nothing is under way any more: requests whose end nobody saw are over.
     pub(crate) fn at_pause(&mut self) {
         self.stamp();
@@ -178,7 +247,7 @@ impl Model {
         sender: Sender,
         hub: usize,
         aim: Aim,
-        excluded: Vec<ActorIndex>,
+        picks: Picks,
         has_ack: bool,
     ) -> usize {
         let sent = self.stamp();
@@ -188,7 +257,8 @@ impl Model {
             aim,
             sent,
             has_ack,
-            excluded,
+            picks,
+            expires_at: None,
             fate: Fate::Open,
             received_by: HashSet::new(),
         };
@@ -216,9 +286,10 @@ impl Model {
             "actor {actor} got {index} after {last:?} from {:?}",
             publication.sender
         );
-        assert!(
-            !publication.excluded.contains(&actor),
-            "actor {actor} got {index} although excluded"
+        assert_ne!(
+            publication.picks.judge(actor, whereabouts),
+            Some(false),
+            "actor {actor} got {index} although it was not selected"
         );
         assert_ne!(
             publication.fate,
@@ -229,7 +300,17 @@ impl Model {
             publication.hub, whereabouts.hub,
             "publication {index} crossed hubs"
         );
-        let concerned = match publication.aim {
+        let (aim, sent, wanted) = (publication.aim, publication.sent, publication.picks.wanted);
+        let selected = match wanted {
+            Some(Wanted::Member(group)) => self.may_have_been_member(actor, group, sent),
+            Some(Wanted::Stranger(group)) => !self.was_certainly_member(actor, group, sent),
+            _ => true,
+        };
+        assert!(
+            selected,
+            "publication {index} for {wanted:?} reached actor {actor}"
+        );
+        let concerned = match aim {
             Aim::All => true,
             Aim::User(user) => whereabouts.user == Some(user),
             Aim::Actor(one) => one == actor,
@@ -238,29 +319,45 @@ impl Model {
                     group.is_none_or(|group| group == aim),
                     "publication {index} names another group"
                 );
-                let sent = publication.sent;
-                let membership = self.memberships.get(&(actor, aim));
-                membership.is_some_and(|membership| {
-                    membership
-                        .maybe
-                        .iter()
-                        .any(|(_, end)| end.is_none_or(|end| end > sent))
-                })
+                self.may_have_been_member(actor, aim, sent)
             }
         };
         assert!(
             concerned,
-            "publication {index} for {:?} reached actor {actor}",
-            publication.aim
+            "publication {index} for {aim:?} reached actor {actor}"
         );
     }
 
+    fn may_have_been_member(&self, actor: ActorIndex, group: GroupIndex, sent: Stamp) -> bool {
+        let membership = self.memberships.get(&(actor, group));
+        membership.is_some_and(|membership| {
+            let mut times = membership.maybe.iter();
+            times.any(|(_, end)| end.is_none_or(|end| end > sent))
+        })
+    }
+
+    /// Whether the actor was a member from before `sent` until now.
+    fn was_certainly_member(&self, actor: ActorIndex, group: GroupIndex, sent: Stamp) -> bool {
+        let membership = self.memberships.get(&(actor, group));
+        membership
+            .and_then(|membership| membership.certain)
+            .is_some_and(|since| since < sent)
+    }
+
     /// Checks, at a pause, that `actor` got what it must have.
-    pub(crate) fn assert_complete(&self, actor: ActorIndex, whereabouts: Whereabouts) {
+    pub(crate) fn assert_complete(&self, actor: ActorIndex, whereabouts: Whereabouts, now: Millis) {
         for (index, publication) in self.publications.iter().enumerate() {
+            let sent = publication.sent;
+            let selected = match publication.picks.wanted {
+                Some(Wanted::Member(group)) => self.was_certainly_member(actor, group, sent),
+                Some(Wanted::Stranger(group)) => !self.memberships.contains_key(&(actor, group)),
+                _ => true,
+            };
             if publication.fate != Fate::Accepted
                 || publication.hub != whereabouts.hub
-                || publication.excluded.contains(&actor)
+                || publication.picks.judge(actor, whereabouts) == Some(false)
+                || !selected
+                || publication.expires_at.is_some_and(|at| at <= now)
                 || publication.received_by.contains(&actor)
             {
                 continue;
@@ -277,7 +374,7 @@ impl Model {
                     .and_then(|membership| membership.certain),
             };
             assert!(
-                since.is_none_or(|since| since > publication.sent),
+                since.is_none_or(|since| since > sent),
                 "publication {index} of {:?} for {:?} never reached actor {actor}",
                 publication.sender,
                 publication.aim

@@ -105,6 +105,11 @@ impl Client {
         seen
     }
 
+    /// Whether nothing of a further message has come.
+    pub(crate) fn is_between_messages(&self) -> bool {
+        self.unparsed.is_empty() && self.message.is_none()
+    }
+
     /// Everything that is on the wire.
     pub(crate) fn receive_all(&mut self) -> Vec<Seen> {
         self.receive(usize::MAX)

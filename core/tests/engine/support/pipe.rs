@@ -22,6 +22,9 @@ pub(crate) struct Pipe {
     pub(crate) room: usize,
     /// Most bytes that one write takes.
     pub(crate) write_most: usize,
+    /// Most bytes that a write takes although there is no room for them: as much as an encrypted
+    /// transport owes.
+    pub(crate) owes_most: usize,
     /// Writes since the server's end was made.
     pub(crate) writes: usize,
     /// The client sends no more once `in_flight` is through.
@@ -37,14 +40,18 @@ pub(crate) struct Pipe {
     edge: Readiness,
     end_told: bool,
     blocked: bool,
+    /// Taken from the shard, not yet written.
+    owed: VecDeque<u8>,
 }
 
 impl Pipe {
-    /// A fresh connection whose client side holds `room` bytes and takes `write_most` at once.
-    pub(crate) fn new(room: usize, write_most: usize) -> Self {
+    /// A fresh connection whose client side holds `room` bytes and takes `write_most` at once, and
+    /// whose server side holds back up to `owes_most`.
+    pub(crate) fn new(room: usize, write_most: usize, owes_most: usize) -> Self {
         Self {
             room,
             write_most,
+            owes_most,
             ..Self::default()
         }
     }
@@ -84,6 +91,11 @@ impl Pipe {
         };
     }
 
+    /// Whether all that the server's end took was taken by the client.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.written.is_empty() && self.owed.is_empty()
+    }
+
     /// Whether there is readiness that the shard was not told of.
     pub(crate) fn has_news(&self) -> bool {
         let Readiness {
@@ -111,14 +123,14 @@ impl Drop for ServerEnd {
 }
 
 impl Transport for ServerEnd {
-    type Registry = ();
+    type Shared = ();
 
-    fn register(&mut self, (): &Self::Registry, key: TransportKey) -> bool {
+    fn register(&mut self, (): &mut Self::Shared, key: TransportKey) -> bool {
         self.0.borrow_mut().key = Some(key);
         true
     }
 
-    fn read(&mut self, buffer: &mut [u8]) -> Read {
+    fn read(&mut self, (): &mut Self::Shared, buffer: &mut [u8]) -> Read {
         let mut pipe = self.0.borrow_mut();
         if pipe.broken {
             return Read::Failed;
@@ -134,14 +146,15 @@ impl Transport for ServerEnd {
         for (place, byte) in buffer.iter_mut().zip(pipe.arrived.drain(..count)) {
             *place = byte;
         }
-        Read::Bytes(count)
+        let more = count == buffer.len();
+        Read::Bytes { count, more }
     }
 
-    fn write(&mut self, slices: &[IoSlice<'_>]) -> Written {
+    fn write(&mut self, (): &mut Self::Shared, slices: &[IoSlice<'_>]) -> Written {
         let mut pipe = self.0.borrow_mut();
         assert!(!pipe.server_finished, "a write after the end of the stream");
         assert!(
-            slices.iter().any(|slice| !slice.is_empty()),
+            !pipe.owed.is_empty() || slices.iter().any(|slice| !slice.is_empty()),
             "a write of nothing"
         );
         pipe.writes += 1;
@@ -152,20 +165,41 @@ impl Transport for ServerEnd {
             .room
             .saturating_sub(pipe.written.len())
             .min(pipe.write_most);
-        if room == 0 {
+        if !pipe.owed.is_empty() {
+            let count = room.min(pipe.owed.len());
+            let leaving: Vec<u8> = pipe.owed.drain(..count).collect();
+            pipe.written.extend(leaving);
+            if pipe.owed.is_empty() {
+                return Written::Bytes(0);
+            }
             pipe.blocked = true;
-            return Written::WouldBlock;
+            return Written::Blocked(0);
         }
         let mut left = room;
+        let mut owes_left = pipe.owes_most;
         for slice in slices {
             let count = left.min(slice.len());
             pipe.written.extend(&slice[..count]);
             left -= count;
+            let owed = owes_left.min(slice.len() - count);
+            pipe.owed.extend(&slice[count..count + owed]);
+            owes_left -= owed;
         }
-        Written::Bytes(room - left)
+        let taken = room - left + (pipe.owes_most - owes_left);
+        if room == 0 || !pipe.owed.is_empty() {
+            pipe.blocked = true;
+            return Written::Blocked(taken);
+        }
+        Written::Bytes(taken)
     }
 
     fn finish(&mut self) {
-        self.0.borrow_mut().server_finished = true;
+        let mut pipe = self.0.borrow_mut();
+        assert!(pipe.owed.is_empty(), "an end before what is owed");
+        pipe.server_finished = true;
+    }
+
+    fn owed_bytes(&self) -> usize {
+        self.0.borrow().owed.len()
     }
 }

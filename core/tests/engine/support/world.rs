@@ -72,6 +72,8 @@ pub(crate) struct Joining<'a> {
     pub(crate) room: usize,
     /// Most bytes that one write takes.
     pub(crate) write_most: usize,
+    /// Most bytes that the server's transport owes.
+    pub(crate) owes_most: usize,
 }
 
 impl Default for Joining<'_> {
@@ -85,8 +87,23 @@ impl Default for Joining<'_> {
             unread: Vec::new(),
             room: usize::MAX,
             write_most: usize::MAX,
+            owes_most: 0,
         }
     }
+}
+
+/// Hubs with a handler for every event or without one.
+pub(crate) fn hubs(have_handler: bool, keep_alive_interval_ms: u64) -> HubTable {
+    let handler = EventHandler {
+        user_events: EventPattern::All,
+        destination: Destination::Echo,
+    };
+    let hub = HubSettings {
+        event_handlers: have_handler.then_some(handler).into_iter().collect(),
+        keep_alive_interval_ms,
+        ..HubSettings::default()
+    };
+    HubTable::new(hub, [])
 }
 
 /// A node and everything around it.
@@ -101,15 +118,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(shards: usize, limits: Limits, budget: &TickBudget) -> Self {
-        let handler = EventHandler {
-            user_events: EventPattern::All,
-            destination: Destination::Echo,
-        };
-        let hub = HubSettings {
-            event_handlers: vec![handler],
-            ..HubSettings::default()
-        };
-        let node = Node::new(NodeId(7), shards, limits, HubTable::new(hub, []));
+        let node = Node::new(NodeId(7), shards, limits, hubs(true, 20_000));
         let front_door = Arc::new(Flag::default());
         node.set_front_door_waker(Arc::clone(&front_door) as Arc<dyn Wake>);
         let calls = Rc::default();
@@ -163,7 +172,8 @@ impl World {
             .to_be_bytes();
         let seat = self.node.reserve_seat(random).unwrap();
         let id = seat.connection();
-        let pipe = Rc::new(RefCell::new(Pipe::new(joining.room, joining.write_most)));
+        let pipe = Pipe::new(joining.room, joining.write_most, joining.owes_most);
+        let pipe = Rc::new(RefCell::new(pipe));
         let (permissions, ignored) = Permissions::from_roles(joining.roles.iter().copied());
         assert!(ignored.is_empty());
         let thread = &mut self.threads[id.shard().index()];

@@ -2,14 +2,22 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
+use super::secure::Relay;
 use super::{PATIENCE, Request, Response, eventually};
 
 /// Looks like base64 and must not be taken for it (case 3).
 pub(crate) const PRIMARY_KEY: &str = "cHJpbWFyeS1rZXktdGhhdC1sb29rcy1saWtlLWJhc2U2NA==";
 pub(crate) const SECONDARY_KEY: &str = "the-secondary-key-of-the-node-under-test";
+
+/// Set, every test of this target runs over TLS, through a relay: an environment variable.
+const OVER_TLS: &str = "HUBWIRE_TEST_TLS";
+
+/// The configuration file.
+const FILE: &str = "hubwire.toml";
 
 /// A running server. It is killed when dropped.
 pub(crate) struct Server {
@@ -17,7 +25,9 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     admin: SocketAddr,
     log: Arc<Mutex<String>>,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
+    /// Between the tests and the server if they run over TLS.
+    relay: Option<Relay>,
 }
 
 impl Server {
@@ -41,17 +51,44 @@ impl Server {
     /// Starts a server whose allocator gives freed pages back at once, so that its resident memory
     /// is what it uses and not what it used some seconds ago.
     pub(crate) fn start_without_page_cache(shards: usize, settings: &str) -> Self {
-        Self::start_with(shards, settings, |binary| {
-            let mut env = Command::new("env");
-            env.arg("_RJEM_MALLOC_CONF=dirty_decay_ms:0,muzzy_decay_ms:0")
-                .arg(binary);
-            env
-        })
+        Self::start_with(shards, settings, without_page_cache)
+    }
+
+    /// The same with a certificate of its own making.
+    pub(crate) fn start_with_dev_tls_and_without_page_cache(shards: usize) -> Self {
+        Self::start_with_tls(shards, "", without_page_cache, true)
+    }
+
+    /// Starts a server with a certificate of its own making.
+    pub(crate) fn start_with_dev_tls(shards: usize, settings: &str) -> Self {
+        Self::start_with_tls(shards, settings, |binary| Command::new(binary), true)
     }
 
     fn start_with(shards: usize, settings: &str, command: impl Fn(&str) -> Command) -> Self {
+        // Tests of certificates say so themselves.
+        let over_tls = std::env::var_os(OVER_TLS).is_some() && !settings.contains("[tls]");
+        let mut server = Self::start_with_tls(shards, settings, command, over_tls);
+        if over_tls {
+            let relay = Relay::start(server.address, &server.authority_file());
+            server.address = relay.address;
+            server.relay = Some(relay);
+        }
+        server
+    }
+
+    /// The certificate to trust of a server with a certificate of its own making.
+    pub(crate) fn authority_file(&self) -> PathBuf {
+        self.directory().join("dev-tls").join("ca.pem")
+    }
+
+    fn start_with_tls(
+        shards: usize,
+        settings: &str,
+        command: impl Fn(&str) -> Command,
+        dev_tls: bool,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("hubwire.toml");
+        let file = directory.path().join(FILE);
         let text = format!(
             "listen = \"127.0.0.1:0\"
 admin_listen = \"127.0.0.1:0\"
@@ -68,6 +105,9 @@ access_keys.secondary = \"{SECONDARY_KEY}\"
         let mut child = command(env!("CARGO_BIN_EXE_hubwire"))
             .args(["serve", "--config"])
             .arg(&file)
+            .args(dev_tls.then_some("--dev-tls"))
+            .args(dev_tls.then_some("--data-dir"))
+            .args(dev_tls.then_some(directory.path()))
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .stdin(Stdio::null())
@@ -98,7 +138,8 @@ access_keys.secondary = \"{SECONDARY_KEY}\"
             address,
             admin,
             log,
-            _directory: directory,
+            directory,
+            relay: None,
         }
     }
 
@@ -110,6 +151,15 @@ access_keys.secondary = \"{SECONDARY_KEY}\"
     /// What the server has logged.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// What the server takes its own addresses to begin with.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.relay.is_some() {
+            "https"
+        } else {
+            "http"
+        }
     }
 
     /// Host and port, as clients spell it.
@@ -155,10 +205,62 @@ access_keys.secondary = \"{SECONDARY_KEY}\"
         found.unwrap_or_else(|| panic!("no {name} in {page}"))
     }
 
+    /// The directory of the configuration file.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The line of the configuration file that has `text`, counted from 1.
+    pub(crate) fn line_of(&self, text: &str) -> usize {
+        let file = std::fs::read_to_string(self.directory().join(FILE)).unwrap();
+        let line = file.lines().position(|line| line.contains(text));
+        line.unwrap_or_else(|| panic!("no {text} in {file}")) + 1
+    }
+
+    /// Replaces `from` in the configuration file by `to`, all at once. Nobody is told.
+    pub(crate) fn edit(&self, from: &str, to: &str) {
+        let path = self.directory().join(FILE);
+        let file = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(file.matches(from).count(), 1, "{from} in {file}");
+        let draft = path.with_extension("draft");
+        std::fs::write(&draft, file.replace(from, to)).unwrap();
+        std::fs::rename(draft, path).unwrap();
+    }
+
+    /// Asks the process to read its configuration again.
+    pub(crate) fn hang_up(&self) {
+        self.signal(rustix::process::Signal::HUP);
+    }
+
+    /// Reloads that were `applied` or `refused` so far.
+    pub(crate) fn reloads(&self, result: &str) -> u64 {
+        let result = format!("hubwire_configuration_reloads_total{{result=\"{result}\"}}");
+        self.metric(&result)
+    }
+
+    /// Edits the configuration file and has it read, which must end with `result`.
+    pub(crate) fn reload(&self, from: &str, to: &str, result: &str) {
+        self.edit(from, to);
+        let (count, all) = (self.reloads(result), self.all_reloads());
+        self.hang_up();
+        eventually("the configuration is read", || {
+            (self.all_reloads() == all + 1).then_some(())
+        });
+        assert_eq!(self.reloads(result), count + 1, "{}", self.log());
+    }
+
+    fn all_reloads(&self) -> u64 {
+        self.reloads("applied") + self.reloads("refused")
+    }
+
     /// Asks the process to stop.
     pub(crate) fn terminate(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
         let id = rustix::process::Pid::from_child(&self.child.lock().unwrap());
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(id, signal).unwrap();
     }
 
     /// How the process ended.
@@ -175,6 +277,13 @@ impl Drop for Server {
         let _ = child.kill();
         let _ = child.wait();
     }
+}
+
+fn without_page_cache(binary: &str) -> Command {
+    let mut env = Command::new("env");
+    env.arg("_RJEM_MALLOC_CONF=dirty_decay_ms:0,muzzy_decay_ms:0")
+        .arg(binary);
+    env
 }
 
 fn collect(stream: impl Read + Send + 'static) -> Arc<Mutex<String>> {

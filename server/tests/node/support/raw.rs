@@ -1,6 +1,6 @@
 //! A WebSocket client without manners: it sends any bytes and reads only when told to.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(crate) const FIN: u8 = 0x80;
 const SMALL_BUFFER: usize = 4096;
 
 /// A socket after its upgrade.
-pub(crate) struct Raw(TcpStream);
+pub(crate) struct Raw<S = TcpStream>(pub(crate) S);
 
 /// A frame as it came: the opcode, and the payload.
 pub(crate) type Frame = (u8, Vec<u8>);
@@ -38,34 +38,7 @@ impl Raw {
 
     /// A client of the json subprotocol for which the system holds little that it does not read.
     pub(crate) fn stalled(server: &Server, hub: &str, token: &str) -> Self {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        // The window is agreed when connecting.
-        socket.set_recv_buffer_size(SMALL_BUFFER).unwrap();
-        socket.connect(&server.address.into()).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self::upgrade(server, socket.into(), hub, token, true)
-    }
-
-    fn upgrade(
-        server: &Server,
-        mut stream: TcpStream,
-        hub: &str,
-        token: &str,
-        is_json: bool,
-    ) -> Self {
-        let mut request = Request::upgrade(&format!("/client/hubs/{hub}?access_token={token}"));
-        if is_json {
-            request = request.header("Sec-WebSocket-Protocol", super::socket::JSON);
-        }
-        let response = request.send(&mut stream, &server.authority());
-        assert_eq!(response.status, 101);
-        Self(stream)
-    }
-
-    /// Sends bytes as they are. The server may have had enough of them before their end.
-    pub(crate) fn send(&mut self, bytes: &[u8]) {
-        let _ = self.0.write_all(bytes);
+        Self::upgrade(server, dial_stalled(server), hub, token, true)
     }
 
     /// A second handle of the same socket.
@@ -84,9 +57,39 @@ impl Raw {
             .set_linger(Some(Duration::ZERO))
             .unwrap();
     }
+}
+
+impl<S: Read + Write> Raw<S> {
+    /// Upgrades a connection.
+    pub(crate) fn upgrade(
+        server: &Server,
+        mut stream: S,
+        hub: &str,
+        token: &str,
+        is_json: bool,
+    ) -> Self {
+        let mut request = Request::upgrade(&format!("/client/hubs/{hub}?access_token={token}"));
+        if is_json {
+            request = request.header("Sec-WebSocket-Protocol", super::socket::JSON);
+        }
+        let response = request.send(&mut stream, &server.authority());
+        assert_eq!(response.status, 101);
+        Self(stream)
+    }
+
+    /// Sends bytes as they are. The server may have had enough of them before their end.
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        let _ = self.0.write_all(bytes);
+    }
 
     /// The next frame, or nothing at the end of the stream.
     pub(crate) fn frame(&mut self) -> Option<Frame> {
+        let (first, payload) = self.any_frame()?;
+        Some((first & 0xF, payload))
+    }
+
+    /// The next frame with its whole first byte.
+    fn any_frame(&mut self) -> Option<Frame> {
         let mut head = [0; 2];
         self.fill(&mut head)?;
         let length = match head[1] {
@@ -104,14 +107,24 @@ impl Raw {
         };
         let mut payload = vec![0; length];
         self.fill(&mut payload)?;
-        Some((head[0] & 0xF, payload))
+        Some((head[0], payload))
     }
 
-    /// The next frame, which must be a text.
+    /// The next message, which must be a text.
     pub(crate) fn text(&mut self) -> String {
-        match self.frame() {
-            Some((TEXT, payload)) => String::from_utf8(payload).unwrap(),
-            other => panic!("{other:?}"),
+        let mut text = Vec::new();
+        let mut expected = TEXT;
+        loop {
+            match self.any_frame() {
+                Some((first, payload)) if first & 0xF == expected => {
+                    text.extend(payload);
+                    if first & FIN != 0 {
+                        return String::from_utf8(text).unwrap();
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+            expected = 0;
         }
     }
 
@@ -135,6 +148,17 @@ impl Raw {
             },
         }
     }
+}
+
+/// A connection for which the system holds little that is not read.
+pub(crate) fn dial_stalled(server: &Server) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    // The window is agreed when connecting.
+    socket.set_recv_buffer_size(SMALL_BUFFER).unwrap();
+    socket.connect(&server.address.into()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_write_timeout(Some(PATIENCE)).unwrap();
+    socket.into()
 }
 
 /// A masked frame of a client. `first` is the first byte: FIN, reserved bits and opcode.

@@ -4,10 +4,12 @@
 use std::sync::{Arc, Mutex};
 
 use hubwire_core::ask::Answer;
-use hubwire_core::command::{Action, Command, Question, Target};
+use hubwire_core::command::{Action, Command, Question, Selection, Target};
 use hubwire_core::metrics::ShardNumbers;
+use hubwire_proto::role::Permission;
 
-use super::super::model::{Aim, Fate, Sender};
+use super::super::model::{ActorIndex, Aim, Fate, Sender};
+use super::super::rights::Right;
 use super::{Game, HUBS, group_name};
 
 impl Game {
@@ -28,7 +30,9 @@ impl Game {
         self.check_requests();
         self.check_publications();
         self.check_lists();
+        self.check_rights();
         self.model.at_pause();
+        self.handlers.settle();
         self.swept_joins.clear();
         self.swept_leaves.clear();
         self.swept_close = false;
@@ -116,7 +120,8 @@ impl Game {
             publication.fate = if known { Fate::Accepted } else { Fate::Unknown };
         }
         for actor in self.actors.iter().filter(|actor| actor.is_live()) {
-            self.model.assert_complete(actor.index, actor.whereabouts());
+            self.model
+                .assert_complete(actor.index, actor.whereabouts(), self.world.now);
         }
         // What is complete need not be looked at again.
         for publication in &mut self.model.publications {
@@ -169,29 +174,8 @@ impl Game {
         let mut listed: Vec<String> = Vec::new();
         let mut after = None;
         loop {
-            let to = self.world.node.route(HUBS[0], target);
-            let completed = Arc::new(Mutex::new(None));
-            if to.is_empty() {
-                return listed;
-            }
-            let result = Arc::clone(&completed);
-            let on_complete =
-                Box::new(move |answers: Vec<Answer>| *result.lock().unwrap() = Some(answers));
-            let reply = self.world.node.asks().open(to.len(), on_complete).unwrap();
-            let action = Action::Ask {
-                question: Question::List { after, limit },
-                reply,
-            };
-            let command = Command {
-                hub: HUBS[0].into(),
-                target: target.clone(),
-                action,
-            };
-            self.world.node.try_send(&command, to).unwrap();
-            self.settle();
-            let answers = completed.lock().unwrap().take().unwrap();
             let mut page = Vec::new();
-            for answer in answers {
+            for answer in self.ask(0, target, Question::List { after, limit }) {
                 let Answer::Page(part) = answer else {
                     panic!("a page was asked for: {answer:?}")
                 };
@@ -206,6 +190,67 @@ impl Game {
             match page.last() {
                 Some(last) => after = Some(*last),
                 None => return listed,
+            }
+        }
+    }
+
+    /// Asks as a REST call does; nobody answers for nobody.
+    fn ask(&mut self, hub: usize, target: &Target, question: Question) -> Vec<Answer> {
+        let to = self.world.node.route(HUBS[hub], target);
+        if to.is_empty() {
+            return Vec::new();
+        }
+        let completed = Arc::new(Mutex::new(None));
+        let result = Arc::clone(&completed);
+        let on_complete =
+            Box::new(move |answers: Vec<Answer>| *result.lock().unwrap() = Some(answers));
+        let reply = self.world.node.asks().open(to.len(), on_complete).unwrap();
+        let command = Command {
+            hub: HUBS[hub].into(),
+            target: target.clone(),
+            selection: Selection::default(),
+            action: Action::Ask { question, reply },
+        };
+        self.world.node.try_send(&command, to).unwrap();
+        self.settle();
+        completed.lock().unwrap().take().unwrap()
+    }
+
+    /// Compares every right that is certain with what the node says, and learns the others.
+    fn check_rights(&mut self) {
+        let live: Vec<ActorIndex> = self
+            .actors
+            .iter()
+            .filter(|actor| actor.is_live())
+            .map(|actor| actor.index)
+            .collect();
+        for index in live {
+            for (right, permission) in [
+                (Right::Join, Permission::JoinLeaveGroup),
+                (Right::Send, Permission::SendToGroup),
+            ] {
+                let group = self.random.below(self.plan.groups);
+                let now = self.model.stamp();
+                let expected = self.actors[index].may(right, group, now, &self.model);
+                let question = Question::Allows {
+                    permission,
+                    group: Some(group_name(group).into()),
+                };
+                let target = Target::Connection(self.actors[index].client.id);
+                let answers = self.ask(self.actors[index].hub, &target, question);
+                let [Answer::Allows(allowed)] = answers[..] else {
+                    panic!("one shard was asked: {answers:?}")
+                };
+                // The node may have been short of memory meanwhile.
+                if !self.actors[index].is_live() {
+                    break;
+                }
+                assert!(
+                    expected.is_none_or(|expected| expected == allowed),
+                    "actor {index} {right:?} {group}: {allowed}, not {expected:?}"
+                );
+                let now = self.model.stamp();
+                self.model.rights.found((index, right, group), allowed, now);
             }
         }
     }
@@ -242,8 +287,8 @@ impl Game {
                 late.map(|actor| actor.index)
             );
         }
-        // Four silent intervals and a closing handshake without an answer.
-        for _ in 0..9 {
+        // Five silent intervals of the longest kind and a closing handshake without an answer.
+        for _ in 0..16 {
             self.world.now = self.world.now.plus(10_000);
             self.settle();
         }

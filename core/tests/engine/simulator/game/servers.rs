@@ -1,13 +1,20 @@
 //! What application servers ask for over REST.
 
-use hubwire_core::ask::{Asks, ReplyTo};
-use hubwire_core::command::{Action, Excluded, Question, Target};
-use hubwire_core::publication::{Origin, Publication};
-use hubwire_proto::message::DataType;
+use std::sync::Arc;
 
-use super::super::actor::Actor;
+use hubwire_core::Millis;
+use hubwire_core::ask::{Asks, ReplyTo};
+use hubwire_core::command::{Action, Excluded, GroupNames, Question, Selection, Target};
+use hubwire_core::publication::{Origin, Publication};
+use hubwire_proto::filter::Filter;
+use hubwire_proto::message::DataType;
+use hubwire_proto::metadata::Metadata;
+use hubwire_proto::role::Permission;
+
+use super::super::actor::{Actor, Speech};
 use super::super::front::{Call, Job};
-use super::super::model::{ActorIndex, Aim, Sender};
+use super::super::model::{ActorIndex, Aim, GroupIndex, Picks, Sender, Wanted};
+use super::super::rights::Right;
 use super::{Game, HUBS, SERVERS, USERS, group_name};
 
 impl Game {
@@ -39,113 +46,34 @@ impl Game {
         } else {
             hub
         };
-        let concerned: Vec<_> = self
+        let picks = self.picks();
+        let concerned: Vec<ActorIndex> = self
             .actors
             .iter()
             .filter(|actor| actor.hub == hub && self.may_concern(aim, actor))
+            .filter(|actor| picks.judge(actor.index, actor.whereabouts()) != Some(false))
+            .map(|actor| actor.index)
             .collect();
-        let concerned: Vec<ActorIndex> = concerned.into_iter().map(|actor| actor.index).collect();
         let deadline = self.world.now.plus(if self.random.chance(15) {
             self.random.below(100) as u64
         } else {
             1 << 40
         });
-        let group = self.random.below(self.plan.groups);
-        let reply = None;
+        let selection = self.selection(&picks);
         let (action, call) = match self.random.below(100) {
-            0..55 => {
-                let excluded: Vec<_> = (0..self.random.below(3))
-                    .map(|_| self.random.below(self.actors.len()))
-                    .collect();
-                let ids = excluded
-                    .iter()
-                    .map(|actor| self.actors[*actor].client.id)
-                    .collect();
-                let index = self
-                    .model
-                    .publish(Sender::Rest(server), hub, aim, excluded, false);
-                let payload = format!("p{index}.{}", self.padding());
-                let origin = match aim {
-                    Aim::Group(group) => Origin::Group {
-                        group: group_name(group).into(),
-                        from_user: None,
-                    },
-                    _ => Origin::Server,
-                };
-                let memory = self.world.node.memory();
-                let publication =
-                    Publication::new(origin, DataType::Text, payload.into_bytes().into(), memory);
-                (
-                    Action::Deliver {
-                        publication,
-                        excluded: Excluded::from_ids(ids),
-                    },
-                    Call::Send { index },
-                )
-            }
-            55..68 => {
-                self.swept_joins.push((hub, group));
-                let changes = concerned
-                    .iter()
-                    .map(|actor| (*actor, group, self.model.join_requested(*actor, group)));
-                let call = Call::Join {
-                    changes: changes.collect(),
-                    by_id: matches!(aim, Aim::Actor(_)),
-                };
-                (
-                    Action::Join {
-                        group: group_name(group).into(),
-                        reply,
-                    },
-                    call,
-                )
-            }
-            68..76 => {
-                let every = self.random.chance(30);
-                let groups = if every {
-                    0..self.plan.groups
-                } else {
-                    group..group + 1
-                };
-                self.swept_leaves
-                    .extend(groups.clone().map(|group| (hub, group)));
-                let mut changes = Vec::new();
-                for actor in concerned {
-                    changes.extend(
-                        groups
-                            .clone()
-                            .map(|group| (actor, group, self.model.leave_requested(actor, group))),
-                    );
-                }
-                // Of a group's members only those of the group itself are known to be concerned.
-                if let Aim::Group(aim) = aim {
-                    changes.retain(|(_, group, _)| *group == aim);
-                }
-                let group = (!every).then(|| group_name(group).into());
-                (Action::Leave { group, reply }, Call::Leave { changes })
-            }
-            76..82 => {
-                let excluded: Vec<_> = (0..self.random.below(3))
-                    .map(|_| self.random.below(self.actors.len()))
-                    .collect();
+            0..50 => self.send(server, hub, aim, picks),
+            50..63 => self.join_many(hub, aim, &picks, &concerned),
+            63..71 => self.leave_many(hub, aim, &picks, &concerned),
+            71..77 => {
                 self.swept_close = true;
                 for actor in concerned {
-                    self.actors[actor].may_end |= !excluded.contains(&actor);
+                    self.actors[actor].may_end = true;
                 }
-                let ids = excluded
-                    .iter()
-                    .map(|actor| self.actors[*actor].client.id)
-                    .collect();
                 let reason = self.random.chance(50).then(|| "enough".into());
-                (
-                    Action::Close {
-                        reason,
-                        excluded: Excluded::from_ids(ids),
-                        reply,
-                    },
-                    Call::Other,
-                )
+                let reply = None;
+                (Action::Close { reason, reply }, Call::Other)
             }
+            77..90 => return self.change_right(deadline),
             _ => {
                 let question = if self.random.chance(50) {
                     Question::Exists
@@ -156,22 +84,196 @@ impl Game {
                     }
                 };
                 // A reply of its own is put in when it is sent.
-                (
-                    Action::Ask {
-                        question,
-                        reply: self.placeholder(),
-                    },
-                    Call::Other,
-                )
+                let reply = self.placeholder();
+                (Action::Ask { question, reply }, Call::Other)
             }
         };
         Some(Job {
             hub: HUBS[hub].into(),
             target: self.target(aim),
+            selection,
             action,
             call,
             deadline,
         })
+    }
+
+    fn send(&mut self, server: usize, hub: usize, aim: Aim, picks: Picks) -> (Action, Call) {
+        let index = self
+            .model
+            .publish(Sender::Rest(server), hub, aim, picks, false);
+        let payload = format!("p{index}.{}", self.padding()).into_bytes().into();
+        let origin = match aim {
+            Aim::Group(group) => Origin::Group {
+                group: group_name(group).into(),
+                from_user: None,
+            },
+            _ => Origin::Server,
+        };
+        let memory = self.world.node.memory();
+        let expires_at = self
+            .random
+            .chance(25)
+            .then(|| self.world.now.plus(self.random.below(300) as u64));
+        self.model.publications[index].expires_at = expires_at;
+        let publication = Publication::with_metadata(
+            origin,
+            DataType::Text,
+            payload,
+            memory,
+            expires_at,
+            Metadata::default(),
+        );
+        (Action::Deliver { publication }, Call::Send { index })
+    }
+
+    fn join_many(
+        &mut self,
+        hub: usize,
+        aim: Aim,
+        picks: &Picks,
+        concerned: &[ActorIndex],
+    ) -> (Action, Call) {
+        let groups = self.some_groups();
+        let mut changes = Vec::new();
+        for group in &groups {
+            self.swept_joins.push((hub, *group));
+            for actor in concerned {
+                let change = self.model.join_requested(*actor, *group);
+                changes.push((*actor, *group, change));
+            }
+        }
+        let call = Call::Join {
+            changes,
+            certain: matches!(aim, Aim::Actor(_)) && picks.wanted.is_none(),
+        };
+        let groups = self.group_names(&groups);
+        let reply = None;
+        (Action::Join { groups, reply }, call)
+    }
+
+    fn leave_many(
+        &mut self,
+        hub: usize,
+        aim: Aim,
+        picks: &Picks,
+        concerned: &[ActorIndex],
+    ) -> (Action, Call) {
+        let every = self.random.chance(30);
+        let groups = if every {
+            (0..self.plan.groups).collect()
+        } else {
+            self.some_groups()
+        };
+        let mut changes = Vec::new();
+        for group in &groups {
+            self.swept_leaves.push((hub, *group));
+            for actor in concerned {
+                let change = self.model.leave_requested(*actor, *group);
+                changes.push((*actor, *group, change));
+            }
+        }
+        // Whoever's groups decide is not known to be concerned, and of a group's members only
+        // those of the group itself.
+        match (picks.wanted, aim) {
+            (Some(Wanted::Member(_) | Wanted::Stranger(_)), _) => changes.clear(),
+            (_, Aim::Group(aim)) => changes.retain(|(_, group, _)| *group == aim),
+            _ => {}
+        }
+        let groups = (!every).then(|| self.group_names(&groups));
+        let reply = None;
+        (Action::Leave { groups, reply }, Call::Leave { changes })
+    }
+
+    /// Grants a client something, or revokes it.
+    fn change_right(&mut self, deadline: Millis) -> Option<Job> {
+        let actor = self.random.below(self.actors.len());
+        if self.actors[actor].speech != Speech::Json {
+            return None;
+        }
+        let (right, permission) = self.random.pick(&[
+            (Right::Join, Permission::JoinLeaveGroup),
+            (Right::Send, Permission::SendToGroup),
+        ]);
+        let index = self.random.below(self.plan.groups);
+        let group = Some(group_name(index).into());
+        let granted = self.random.chance(50);
+        let reply = None;
+        let action = if granted {
+            Action::Grant {
+                permission,
+                group,
+                reply,
+            }
+        } else {
+            Action::Revoke {
+                permission,
+                group,
+                reply,
+            }
+        };
+        let change = self.model.right_requested(actor, right, index, granted);
+        Some(Job {
+            hub: HUBS[self.actors[actor].hub].into(),
+            target: self.target(Aim::Actor(actor)),
+            selection: Selection::default(),
+            action,
+            call: Call::Right(change),
+            deadline,
+        })
+    }
+
+    fn some_groups(&mut self) -> Vec<GroupIndex> {
+        let count = if self.random.chance(70) {
+            1
+        } else {
+            self.random.between(2, 5)
+        };
+        (0..count)
+            .map(|_| self.random.below(self.plan.groups))
+            .collect()
+    }
+
+    fn group_names(&self, groups: &[GroupIndex]) -> Arc<GroupNames> {
+        let names: Vec<_> = groups.iter().map(|group| group_name(*group)).collect();
+        let names = names.iter().map(String::as_str);
+        GroupNames::new(names, self.world.node.memory())
+    }
+
+    fn picks(&mut self) -> Picks {
+        let excluded = (0..self.random.below(3))
+            .map(|_| self.random.below(self.actors.len()))
+            .collect();
+        let wanted = self.random.chance(30).then(|| match self.random.below(6) {
+            0 => Wanted::User(None),
+            1 => Wanted::User(Some(self.random.below(USERS.len()))),
+            2 => Wanted::SpeaksJson(self.random.chance(50)),
+            3 => Wanted::Actor(self.random.below(self.actors.len())),
+            4 => Wanted::NotActor(self.random.below(self.actors.len())),
+            _ if self.random.chance(50) => Wanted::Member(self.random.below(self.plan.groups)),
+            _ => Wanted::Stranger(self.random.below(self.plan.groups)),
+        });
+        Picks { excluded, wanted }
+    }
+
+    /// What the node is told for `picks`.
+    fn selection(&self, picks: &Picks) -> Selection {
+        let id = |actor: ActorIndex| self.actors[actor].client.id;
+        let excluded = picks.excluded.iter().map(|actor| id(*actor)).collect();
+        let filter = picks.wanted.map(|wanted| match wanted {
+            Wanted::User(None) => "userId eq null".to_owned(),
+            Wanted::User(Some(user)) => format!("userId eq '{}'", USERS[user]),
+            Wanted::SpeaksJson(true) => "startswith(protocol, 'json.')".to_owned(),
+            Wanted::SpeaksJson(false) => "protocol eq null".to_owned(),
+            Wanted::Actor(actor) => format!("connectionId eq '{}'", id(actor)),
+            Wanted::NotActor(actor) => format!("connectionId ne '{}'", id(actor)),
+            Wanted::Member(group) => format!("'{}' in groups", group_name(group)),
+            Wanted::Stranger(group) => format!("not ('{}' in groups)", group_name(group)),
+        });
+        Selection {
+            excluded: Excluded::from_ids(excluded),
+            filter: filter.map(|text| Filter::parse(&text).unwrap()),
+        }
     }
 
     fn placeholder(&self) -> ReplyTo {

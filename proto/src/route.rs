@@ -3,11 +3,11 @@
 //! Paths are cut before they are decoded, so that an encoded slash is never a border. One slash at
 //! the end is overlooked.
 
-use hubwire_proto::connection_string::Endpoint;
+use crate::connection_string::Endpoint;
 
 /// What a path means.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Route<'a> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route<'a> {
     /// Where clients connect.
     Client {
         /// The hub as the path has it, encoded; `None`: it is in the query.
@@ -29,7 +29,8 @@ pub(super) enum Route<'a> {
 impl<'a> Route<'a> {
     /// Reads a path as the request line spells it. It may begin with the base path of one of
     /// `endpoints`, which a proxy may have left in.
-    pub(super) fn of(path: &'a str, endpoints: &[Endpoint]) -> Self {
+    #[must_use]
+    pub fn of(path: &'a str, endpoints: &[Endpoint]) -> Self {
         let route = Self::of_own(path);
         if route != Self::Unknown {
             return route;

@@ -2,15 +2,17 @@
 
 use std::borrow::Cow;
 
-use hubwire_proto::percent::{self, NotUtf8};
+use crate::percent::{self, NotUtf8};
 
 /// The parameters of a query in their order. Values are decoded when asked for, so that a broken
 /// one that nobody reads does no harm.
-pub(crate) struct Query<'a>(Vec<(Cow<'a, str>, &'a str)>);
+#[derive(Debug, Clone)]
+pub struct Query<'a>(Vec<(Cow<'a, str>, &'a str)>);
 
 impl<'a> Query<'a> {
     /// Splits what stands behind the question mark. A name that is not UTF-8 is nobody's.
-    pub(crate) fn parse(query: Option<&'a str>) -> Self {
+    #[must_use]
+    pub fn parse(query: Option<&'a str>) -> Self {
         let pairs = query
             .unwrap_or_default()
             .split('&')
@@ -27,17 +29,19 @@ impl<'a> Query<'a> {
     /// # Errors
     ///
     /// [`NotUtf8`] if the escapes of one do not form UTF-8.
-    pub(crate) fn all(&self, name: &str) -> Result<Vec<Cow<'a, str>>, NotUtf8> {
+    pub fn all(&self, name: &str) -> Result<Vec<Cow<'a, str>>, NotUtf8> {
         self.encoded(name).map(percent::decode_query).collect()
     }
 
     /// The first value of a parameter that is not empty, if its escapes form UTF-8.
-    pub(crate) fn first_filled(&self, name: &str) -> Option<Cow<'a, str>> {
+    #[must_use]
+    pub fn first_filled(&self, name: &str) -> Option<Cow<'a, str>> {
         percent::decode_query(self.encoded(name).find(|value| !value.is_empty())?).ok()
     }
 
     /// Whether a parameter has a value that is not empty.
-    pub(crate) fn has(&self, name: &str) -> bool {
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
         self.encoded(name).any(|value| !value.is_empty())
     }
 
