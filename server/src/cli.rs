@@ -1,14 +1,18 @@
 //! The command line: arguments, dispatch, exit codes.
 //!
-//! 0 is success, 2 a usage or configuration error found before anything listens, 1 anything else.
+//! 0 is success, 2 a usage or configuration error found before anything listens or is sent, 1
+//! anything else. Questions of `hubwire service` end as those of `test`: 0 yes, 1 no, 2 no answer.
 
 mod check_config;
+mod client;
 mod config_args;
 mod connection_string;
 mod init;
 mod output;
 mod reference;
+mod remote_args;
 mod serve;
+mod service;
 mod token;
 
 use std::process::ExitCode;
@@ -37,6 +41,10 @@ enum Command {
     Token(token::Args),
     /// Print the connection string for application servers
     ConnectionString(connection_string::Args),
+    /// Connect to a hub of any Web PubSub server as a client
+    Client(client::Args),
+    /// Send, close, ask and more over the REST API of any Web PubSub server
+    Service(service::Args),
     /// Write a configuration file with fresh access keys
     Init(init::Args),
     /// Check the configuration and print it with every default, without secrets
@@ -75,7 +83,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let command = cli.command.unwrap_or(Command::Serve(cli.serve));
     match run(command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("{error:#}");
             let is_usage = error.chain().any(|cause| cause.is::<ConfigError>());
@@ -84,13 +92,27 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> anyhow::Result<()> {
+fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(args) => serve::run(&args),
         Command::Token(args) => token::run(&args),
         Command::ConnectionString(args) => connection_string::run(&args),
+        Command::Client(args) => client::run(&args),
+        Command::Service(args) => return service::run(&args),
         Command::Init(args) => init::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::PrintReference(args) => reference::run(&args),
     }
+    .map(|()| ExitCode::SUCCESS)
+}
+
+/// Runs what talks to a server, in this thread.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(work);
+    // A name that is still being looked up is not waited for.
+    runtime.shutdown_background();
+    result
 }

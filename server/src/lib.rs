@@ -16,6 +16,7 @@ pub mod keys;
 mod listener;
 mod metrics;
 mod reload;
+mod remote;
 mod rest;
 pub mod shards;
 mod signals;
