@@ -17,7 +17,7 @@ use hubwire_proto::subprotocol::Subprotocol;
 use hubwire_proto::token::{DEFAULT_LIFETIME_MINUTES, NewToken, sign};
 
 use super::remote_args::{RemoteArgs, Secret};
-use super::token::{full_role, hub_name};
+use super::token::{ClaimArgs, hub_name};
 use crate::config::{ConfigError, Origin};
 use crate::remote::{Dialer, Upgrade};
 use crate::tls::now;
@@ -30,15 +30,8 @@ pub(super) struct Args {
     /// Hub to connect to
     #[arg(long, required_unless_present = "url")]
     hub: Option<String>,
-    /// User ID in the token; anonymous without it
-    #[arg(long)]
-    user: Option<String>,
-    /// Role in the token, such as sendToGroup or joinLeaveGroup.GROUP; may be given several times
-    #[arg(long)]
-    role: Vec<String>,
-    /// Group in the token, which the client is in from the start; may be given several times
-    #[arg(long)]
-    group: Vec<String>,
+    #[command(flatten)]
+    claims: ClaimArgs,
     /// Client access URL to connect with, token included; nothing is signed then
     #[arg(
         long,
@@ -122,13 +115,13 @@ impl Args {
     /// Where to connect with a token signed here: a dialer, and path and query.
     fn signed_target(&self) -> anyhow::Result<(Dialer, String)> {
         let hub: HubName = hub_name(self.hub.as_deref().unwrap_or_default())?;
-        if self.user.as_deref() == Some("") {
+        if self.claims.user.as_deref() == Some("") {
             let problem = "must not be empty";
             return Err(ConfigError::new(&Origin::Flag("--user"), "", problem).into());
         }
         let remote = self.remote.resolve()?;
         let endpoint = &remote.connection.endpoint;
-        let roles: Vec<_> = self.role.iter().map(|role| full_role(role)).collect();
+        let roles = self.claims.roles();
         let now = now();
         let lifetime = Duration::from_secs(u64::from(DEFAULT_LIFETIME_MINUTES) * 60);
         let token = sign(
@@ -136,9 +129,9 @@ impl Args {
                 audience: &endpoint.client_audience(&hub),
                 issued_at: now,
                 expires_at: now.plus(lifetime),
-                subject: self.user.as_deref(),
+                subject: self.claims.user.as_deref(),
                 roles: &roles,
-                groups: &self.group,
+                groups: &self.claims.group,
             },
             &remote.connection.access_key,
         );

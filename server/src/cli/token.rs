@@ -24,15 +24,8 @@ pub(super) struct Args {
     /// Make a token for a REST request with this path instead, such as /api/hubs/chat/:send
     #[arg(long, group = "audience", value_name = "PATH", conflicts_with_all = ["role", "group"])]
     rest: Option<String>,
-    /// User ID of the client; anonymous without it
-    #[arg(long)]
-    user: Option<String>,
-    /// Role, such as webpubsub.sendToGroup or sendToGroup.GROUP; may be given several times
-    #[arg(long)]
-    role: Vec<String>,
-    /// Group that the client is in from the start; may be given several times
-    #[arg(long)]
-    group: Vec<String>,
+    #[command(flatten)]
+    claims: ClaimArgs,
     /// Lifetime
     #[arg(
         long,
@@ -49,6 +42,33 @@ pub(super) struct Args {
     output: Option<Form>,
     #[command(flatten)]
     config: ConfigArgs,
+}
+
+/// Who the client of a token is, and what it may do from the start.
+#[derive(Debug, clap::Args)]
+pub(super) struct ClaimArgs {
+    /// User ID in the token; anonymous without it
+    #[arg(long)]
+    pub(super) user: Option<String>,
+    /// Role in the token, such as sendToGroup or joinLeaveGroup.GROUP; may be given several times
+    #[arg(long)]
+    role: Vec<String>,
+    /// Group in the token, which the client is in from the start; may be given several times
+    #[arg(long)]
+    pub(super) group: Vec<String>,
+}
+
+impl ClaimArgs {
+    /// The roles with their whole names: `sendToGroup` is short for `webpubsub.sendToGroup`.
+    pub(super) fn roles(&self) -> Vec<String> {
+        self.role
+            .iter()
+            .map(|role| match role.strip_prefix("webpubsub.") {
+                Some(_) => role.clone(),
+                None => format!("webpubsub.{role}"),
+            })
+            .collect()
+    }
 }
 
 /// How a token is printed.
@@ -68,7 +88,7 @@ enum Use {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let target = args.target()?;
-    let roles: Vec<_> = args.role.iter().map(|role| full_role(role)).collect();
+    let roles = args.claims.roles();
     args.check(&roles)?;
     let config = args.config.load()?;
     let endpoint = config.first_endpoint(config.listen.port())?;
@@ -84,9 +104,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             audience: &audience,
             issued_at,
             expires_at,
-            subject: args.user.as_deref(),
+            subject: args.claims.user.as_deref(),
             roles: &roles,
-            groups: &args.group,
+            groups: &args.claims.group,
         },
         key,
     );
@@ -136,12 +156,17 @@ impl Args {
             let problem = format!("{:?} has no effect: {}", ignored.role, ignored.reason);
             return Err(ConfigError::new(&Origin::Flag("--role"), "", problem));
         }
-        if let Some(group) = self.group.iter().find(|group| check_group(group).is_err()) {
+        if let Some(group) = self
+            .claims
+            .group
+            .iter()
+            .find(|group| check_group(group).is_err())
+        {
             let problem =
                 format!("{group:?} is no group name: 1 to 1024 characters, not all blank");
             return Err(ConfigError::new(&Origin::Flag("--group"), "", problem));
         }
-        if self.user.as_deref() == Some("") {
+        if self.claims.user.as_deref() == Some("") {
             return Err(ConfigError::new(
                 &Origin::Flag("--user"),
                 "",
@@ -158,13 +183,4 @@ pub(super) fn hub_name(text: &str) -> Result<HubName, ConfigError> {
         let problem = "a hub name is a letter, then at most 127 letters, digits or _ ` , . [ ]";
         ConfigError::new(&Origin::Flag("--hub"), "", problem)
     })
-}
-
-/// `sendToGroup` is short for `webpubsub.sendToGroup`.
-pub(super) fn full_role(role: &str) -> String {
-    if role.starts_with("webpubsub.") {
-        role.to_owned()
-    } else {
-        format!("webpubsub.{role}")
-    }
 }

@@ -8,19 +8,12 @@ use serde::Deserialize;
 
 use super::HubArgs;
 use crate::cli::print;
-use crate::cli::token::{Form, full_role};
+use crate::cli::token::{ClaimArgs, Form};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// User ID of the client; anonymous without it
-    #[arg(long)]
-    user: Option<String>,
-    /// Role, such as sendToGroup or joinLeaveGroup.GROUP; may be given several times
-    #[arg(long)]
-    role: Vec<String>,
-    /// Group that the client is in from the start; may be given several times
-    #[arg(long)]
-    group: Vec<String>,
+    #[command(flatten)]
+    claims: ClaimArgs,
     /// Lifetime [default: that of the server]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=2_147_483_647))]
     minutes: Option<u32>,
@@ -69,13 +62,13 @@ struct Answer {
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<()> {
     let mut hub = args.hub.open()?;
-    let roles: Vec<_> = args.role.iter().map(|role| full_role(role)).collect();
+    let roles = args.claims.roles();
     let address = hub
         .address()
         .fixed(":generateToken")
-        .with_some("userId", args.user.as_ref())
+        .with_some("userId", args.claims.user.as_ref())
         .with_each("role", &roles)
-        .with_each("group", &args.group)
+        .with_each("group", &args.claims.group)
         .with_some("minutesToExpire", args.minutes)
         .with_some("clientType", args.client_type.parameter());
     let body = hub.call(Method::POST, address).await?;
