@@ -28,7 +28,8 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test [RING]...                  run the tests, and install what they need
-                                  rings: rust javascript python browser autobahn (default: all)
+                                  rings: rust javascript python browser java csharp snippets
+                                  schemathesis autobahn (default: all)
   lint                            formatting, clippy, documentation, dependencies
   tidy [--fix]                    the repository's own rules; --fix rewrites generated references
   fuzz TARGET [--seconds N]       fuzz one decoder (default 60 seconds)

@@ -2,10 +2,11 @@
 //!
 //! The inner ring is Rust. The outer rings run clients that we did not write against the release
 //! binary: vendor SDKs, a browser, a conformance suite. This module has the table of rings and
-//! what they share; how a ring is run is in `rust` and `clients`.
+//! what they share; how a ring is run is in `rust`, `clients` and `snippets`.
 
 mod clients;
 mod rust;
+mod snippets;
 
 use std::cell::OnceCell;
 use std::path::PathBuf;
@@ -27,6 +28,11 @@ const STEPS: &[Step] = &[
         ring: "rust",
         name: "workspace tests",
         run: rust::tests,
+    },
+    Step {
+        ring: "rust",
+        name: "node tests over TLS",
+        run: rust::over_tls,
     },
     Step {
         ring: "rust",
@@ -52,6 +58,46 @@ const STEPS: &[Step] = &[
         ring: "browser",
         name: "headless Chromium",
         run: clients::browser,
+    },
+    Step {
+        ring: "java",
+        name: "java.net.http",
+        run: clients::java,
+    },
+    Step {
+        ring: "csharp",
+        name: "ClientWebSocket",
+        run: clients::csharp,
+    },
+    Step {
+        ring: "snippets",
+        name: "shell and Node",
+        run: snippets::node,
+    },
+    Step {
+        ring: "snippets",
+        name: "browser",
+        run: snippets::browser,
+    },
+    Step {
+        ring: "snippets",
+        name: "Python",
+        run: snippets::python,
+    },
+    Step {
+        ring: "snippets",
+        name: "C#",
+        run: snippets::csharp,
+    },
+    Step {
+        ring: "snippets",
+        name: "Java",
+        run: snippets::java,
+    },
+    Step {
+        ring: "schemathesis",
+        name: "REST description",
+        run: clients::schemathesis,
     },
     Step {
         ring: "autobahn",
@@ -80,7 +126,9 @@ fn select(rings: &[&str]) -> Result<Vec<&'static Step>> {
         .iter()
         .find(|ring| STEPS.iter().all(|step| step.ring != **ring))
     {
-        bail!("no test ring `{unknown}`; rings: rust, javascript, python, browser, autobahn");
+        let mut known: Vec<&str> = STEPS.iter().map(|step| step.ring).collect();
+        known.dedup();
+        bail!("no test ring `{unknown}`; rings: {}", known.join(", "));
     }
     Ok(STEPS
         .iter()
@@ -132,8 +180,9 @@ mod tests {
             );
         };
         check(&[], Some(STEPS.len()));
-        check(&["rust"], Some(3));
+        check(&["rust"], Some(4));
         check(&["python", "autobahn"], Some(2));
+        check(&["snippets"], Some(5));
         check(&["rust", "perl"], None);
     }
 }

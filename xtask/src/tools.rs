@@ -110,21 +110,37 @@ pub(crate) fn python2() -> Option<PathBuf> {
     Some(Path::new(prefix.trim()).join("bin").join("python2.7"))
 }
 
-/// Chromium: the one that `CHROMIUM` names, the one on PATH, or, for root on a Debian system,
-/// a freshly installed one. `Err` is the reason why there is none.
+/// Chromium: the one that `CHROMIUM` names, or the one that [`debian`] finds.
 pub(crate) fn chromium() -> Result<PathBuf, String> {
-    if let Some(named) = std::env::var_os("CHROMIUM") {
-        return Ok(PathBuf::from(named));
+    match std::env::var_os("CHROMIUM") {
+        Some(named) => Ok(PathBuf::from(named)),
+        None => debian("chromium", "chromium"),
     }
-    if let Some(found) = on_path("chromium") {
+}
+
+/// A JDK: `java` compiles a source file too.
+pub(crate) fn java() -> Result<(), String> {
+    debian("java", "default-jdk-headless").map(drop)
+}
+
+/// Mono's C# compiler and its runtime, and what names certificates as Mono looks for them.
+pub(crate) fn mono() -> Result<(), String> {
+    debian("openssl", "openssl")?;
+    debian("mcs", "mono-mcs")?;
+    debian("mono", "mono-runtime").map(drop)
+}
+
+/// A program on PATH, or, for root on a Debian system, a freshly installed one. `Err` is the
+/// reason why there is none.
+fn debian(program: &str, package: &str) -> Result<PathBuf, String> {
+    if let Some(found) = on_path(program) {
         return Ok(found);
     }
     if !is_root() || !present("apt-get") {
-        return Err(
-            "no chromium, and only root on a Debian system can install it: \
-                    `apt-get install chromium`"
-                .to_owned(),
-        );
+        return Err(format!(
+            "no {program}, and only root on a Debian system can install it: \
+             `apt-get install {package}`"
+        ));
     }
     let apt = |args: &[&str]| {
         Cmd::new("apt-get")
@@ -133,17 +149,9 @@ pub(crate) fn chromium() -> Result<PathBuf, String> {
             .run()
     };
     apt(&["update", "-qq"])
-        .and_then(|()| {
-            apt(&[
-                "install",
-                "-y",
-                "-qq",
-                "--no-install-recommends",
-                "chromium",
-            ])
-        })
-        .map_err(|error| format!("chromium cannot be installed: {error:#}"))?;
-    on_path("chromium").ok_or_else(|| "chromium was installed, but not on PATH".to_owned())
+        .and_then(|()| apt(&["install", "-y", "-qq", "--no-install-recommends", package]))
+        .map_err(|error| format!("{package} cannot be installed: {error:#}"))?;
+    on_path(program).ok_or_else(|| format!("{package} was installed, but not {program} on PATH"))
 }
 
 fn on_path(program: &str) -> Option<PathBuf> {

@@ -1,4 +1,4 @@
-"""Autobahn's fuzzing client against `builtin:echo`, with one shard and with four.
+"""Autobahn's fuzzing client against `builtin:echo`: with one shard, with four, and over TLS.
 
 Every case of the sections below must be OK, and so must the way it closes. A case that passes
 only "non-strictly" fails; three cases are informational by their own definition.
@@ -20,6 +20,8 @@ SECTIONS = ["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*"]
 # An early end must not look like success.
 CASES = 301
 INFORMATIONAL = {"7.1.6", "7.13.1", "7.13.2"}
+# Shards, and whether over TLS. Above it everything is the same, so one run is enough there.
+RUNS = [(1, False), (4, False), (4, True)]
 TIMEOUT_SECONDS = 300
 
 # Section 9 sends and wants back messages of 16 MiB.
@@ -48,29 +50,31 @@ def main():
     parser.add_argument("--packages", required=True)
     parser.add_argument("--reports", required=True, type=Path)
     options = parser.parse_args()
-    # Most cases wait rather than work, so both runs share the machine well.
-    with ThreadPoolExecutor() as pool:
-        runs = [(shards, pool.submit(run, shards, options)) for shards in (1, 4)]
+    # Most cases wait rather than work, so the runs share the machine well.
+    with ThreadPoolExecutor(max_workers=len(RUNS)) as pool:
+        runs = [(kind, pool.submit(run, *kind, options)) for kind in RUNS]
     failed = 0
-    for shards, result in runs:
+    for (shards, tls), result in runs:
         problems = result.result()
         failed += len(problems)
-        print(f"shards = {shards}: {CASES} cases, {len(problems)} problems")
+        over = "TLS" if tls else "TCP"
+        print(f"shards = {shards} over {over}: {CASES} cases, {len(problems)} problems")
         for problem in problems:
             print(f"  {problem}")
-    print(f"{2 * CASES - failed} passed, {failed} failed")
+    print(f"{len(RUNS) * CASES - failed} passed, {failed} failed")
     sys.exit(1 if failed else 0)
 
 
-def run(shards, options):
+def run(shards, tls, options):
     """The problems of one run, worst case all of them."""
-    folder = options.reports / f"shards-{shards}"
+    folder = options.reports / (f"shards-{shards}-tls" if tls else f"shards-{shards}")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     log = folder / "wstest.log"
-    with Server(shards, CONFIGURATION) as server, open(log, "wb") as out:
+    tls_folder = str(folder / "data") if tls else None
+    with Server(shards, CONFIGURATION, tls_folder=tls_folder) as server, open(log, "wb") as out:
         specification = folder / "specification.json"
-        specification.write_text(json.dumps(specify(server, folder)))
+        specification.write_text(json.dumps(specify(server, folder, "wss" if tls else "ws")))
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
         try:
             subprocess.run(
@@ -88,11 +92,11 @@ def run(shards, options):
     return judge(json.loads((folder / "index.json").read_text())["hubwire"])
 
 
-def specify(server, folder):
+def specify(server, folder, scheme):
     return {
         "outdir": str(folder),
         "servers": [
-            {"agent": "hubwire", "url": f"ws://127.0.0.1:{server.port}/client/hubs/echo"}
+            {"agent": "hubwire", "url": f"{scheme}://127.0.0.1:{server.port}/client/hubs/echo"}
         ],
         "cases": SECTIONS,
         "exclude-cases": [],

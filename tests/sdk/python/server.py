@@ -28,24 +28,41 @@ user_event_pattern = "*"
 
 
 class Server:
-    """A server process with fresh keys on a port that the system chose; use it with `with`."""
+    """A server process with fresh keys on a port that the system chose; use it with `with`.
 
-    def __init__(self, shards, configuration=""):
-        self.key = base64.b64encode(secrets.token_bytes(32)).decode()
+    `key` names the access key that callers use. With `tls_folder`, the place of a development
+    authority, it serves https.
+    """
+
+    def __init__(self, shards, configuration="", key="primary", tls_folder=None):
+        keys = {name: _new_key() for name in ("primary", "secondary")}
+        self.key = keys.pop(key)
+        self.other_key = keys.popitem()[1]
+        primary, secondary = (
+            (self.key, self.other_key) if key == "primary" else (self.other_key, self.key)
+        )
+        self._scheme = "https" if tls_folder else "http"
+        self._options = ["--dev-tls", "--data-dir", tls_folder] if tls_folder else []
         self._configuration = (
             f'listen = "127.0.0.1:0"\nshards = {shards}\n'
-            f'[access_keys]\nprimary = "{self.key}"\n{configuration}\n{ECHO}'
+            f'[access_keys]\nprimary = "{primary}"\nsecondary = "{secondary}"\n'
+            f"{configuration}\n{ECHO}"
         )
         self._hubs = 0
         self._log = []
 
+    @property
+    def log(self):
+        """What it has printed so far."""
+        return "".join(self._log)
+
     def __enter__(self):
         self._folder = tempfile.TemporaryDirectory(prefix="hubwire-")
         file = os.path.join(self._folder.name, "hubwire.toml")
-        with open(file, "w", encoding="utf-8") as out:
+        with open(file, "w", encoding="utf-8", opener=_private) as out:
             out.write(self._configuration)
         self._process = subprocess.Popen(
-            [os.environ["HUBWIRE_BIN"], "serve", "--config", file],
+            [os.environ["HUBWIRE_BIN"], "serve", "--config", file, *self._options],
             cwd=self._folder.name,
             # What begins like this, the server would read as its configuration.
             env={k: v for k, v in os.environ.items() if not k.startswith("HUBWIRE_")},
@@ -56,7 +73,7 @@ class Server:
             encoding="utf-8",
         )
         self.port = self._wait_for_port()
-        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.endpoint = f"{self._scheme}://127.0.0.1:{self.port}"
         return self
 
     def __exit__(self, *_):
@@ -67,16 +84,17 @@ class Server:
             self._process.kill()
             self._process.wait()
             code = "no exit in time"
+        self._reader.join(STOP_SECONDS)
         self._folder.cleanup()
-        assert code == 0, f"the server did not stop cleanly: {code}\n{''.join(self._log)}"
+        assert code == 0, f"the server did not stop cleanly: {code}\n{self.log}"
 
     def new_hub(self):
         """A hub that no other test uses."""
         self._hubs += 1
         return f"hub{self._hubs}"
 
-    def connection_string(self):
-        return f"Endpoint={self.endpoint};AccessKey={self.key};Version=1.0;"
+    def connection_string(self, key=None):
+        return f"Endpoint={self.endpoint};AccessKey={key or self.key};Version=1.0;"
 
     def client_url(self, hub, user=None, roles=None, groups=None, **query):
         """A client URL with a token of our own making; `query` adds parameters."""
@@ -87,16 +105,13 @@ class Server:
             "role": roles,
             "webpubsub.group": groups,
         }
-        query["access_token"] = self._token({k: v for k, v in claims.items() if v is not None})
+        query["access_token"] = self.token({k: v for k, v in claims.items() if v is not None})
         parameters = urllib.parse.urlencode(query)
-        return f"ws://127.0.0.1:{self.port}/client/hubs/{hub}?{parameters}"
+        return f"{self.endpoint.replace('http', 'ws', 1)}/client/hubs/{hub}?{parameters}"
 
-    def _token(self, claims):
-        text = ".".join(
-            _base64url(json.dumps(part).encode()) for part in ({"alg": "HS256"}, claims)
-        )
-        digest = hmac.new(self.key.encode(), text.encode(), hashlib.sha256).digest()
-        return f"{text}.{_base64url(digest)}"
+    def token(self, claims):
+        """A token signed with the callers' key."""
+        return sign(self.key, claims)
 
     def _wait_for_port(self):
         """The port that the start-up screen names."""
@@ -108,7 +123,8 @@ class Server:
                 lines.put(line)
             lines.put(None)
 
-        threading.Thread(target=read, daemon=True).start()
+        self._reader = threading.Thread(target=read, daemon=True)
+        self._reader.start()
         deadline = time.monotonic() + START_SECONDS
         try:
             while (line := lines.get(timeout=max(0, deadline - time.monotonic()))) is not None:
@@ -118,7 +134,22 @@ class Server:
             pass
         self._process.kill()
         self._process.wait()
-        raise AssertionError(f"the server did not start\n{''.join(self._log)}")
+        raise AssertionError(f"the server did not start\n{self.log}")
+
+
+def _private(path, flags):
+    return os.open(path, flags, 0o600)
+
+
+def _new_key():
+    return base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def sign(key, claims):
+    """An HS256 token."""
+    text = ".".join(_base64url(json.dumps(part).encode()) for part in ({"alg": "HS256"}, claims))
+    digest = hmac.new(key.encode(), text.encode(), hashlib.sha256).digest()
+    return f"{text}.{_base64url(digest)}"
 
 
 def _base64url(data):

@@ -3,7 +3,7 @@
 //! Each suite starts its own servers on ports that the system chooses; it learns the binary from
 //! `HUBWIRE_BIN` and needs nothing else from here.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -31,19 +31,54 @@ pub(super) fn browser(rings: &Rings<'_>) -> Result<Outcome> {
     }
 }
 
+/// A program on the JDK's own WebSocket.
+pub(super) fn java(rings: &Rings<'_>) -> Result<Outcome> {
+    match tools::java() {
+        Ok(()) => programs(rings, "java"),
+        Err(reason) => Ok(Outcome::Skipped(reason)),
+    }
+}
+
+/// A program on .NET's own WebSocket, compiled and run by Mono.
+pub(super) fn csharp(rings: &Rings<'_>) -> Result<Outcome> {
+    match tools::mono() {
+        Ok(()) => programs(rings, "csharp"),
+        Err(reason) => Ok(Outcome::Skipped(reason)),
+    }
+}
+
 /// `websockets` and the vendor's Python SDKs under pytest.
 pub(super) fn python(rings: &Rings<'_>) -> Result<Outcome> {
     if let Some(skipped) = missing(&["python3"]) {
         return Ok(skipped);
     }
     let folder = rings.workspace.root.join("tests/sdk/python");
+    Cmd::new(python_with_sdks(rings)?)
+        .args(["-m", "pytest", "-q"])
+        .env("HUBWIRE_BIN", rings.server()?)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .dir(&folder)
+        .run()?;
+    Ok(Outcome::Passed)
+}
+
+/// schemathesis, which makes up requests from our description of the REST API.
+pub(super) fn schemathesis(rings: &Rings<'_>) -> Result<Outcome> {
+    if let Some(skipped) = missing(&["python3"]) {
+        return Ok(skipped);
+    }
+    let folder = rings.workspace.root.join("tests/sdk/schemathesis");
     let bin = tools::python_environment(
         rings.workspace,
-        "python-sdk",
+        "schemathesis",
         &folder.join("requirements.txt"),
     )?;
-    Cmd::new(bin.join("python"))
-        .args(["-m", "pytest", "-q"])
+    Cmd::new("python3")
+        .args([folder.join("run.py")])
+        .args([
+            "--schemathesis".as_ref(),
+            bin.join("schemathesis").as_os_str(),
+        ])
         .env("HUBWIRE_BIN", rings.server()?)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .dir(&folder)
@@ -81,6 +116,29 @@ pub(super) fn autobahn(rings: &Rings<'_>) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
+/// The Python that has the packages of its suite.
+pub(super) fn python_with_sdks(rings: &Rings<'_>) -> Result<PathBuf> {
+    let requirements = rings
+        .workspace
+        .root
+        .join("tests/sdk/python/requirements.txt");
+    Ok(tools::python_environment(rings.workspace, "python-sdk", &requirements)?.join("python"))
+}
+
+/// Programs that a test of ours starts; Node runs it, with no packages.
+fn programs(rings: &Rings<'_>, name: &str) -> Result<Outcome> {
+    if let Some(skipped) = missing(&["node"]) {
+        return Ok(skipped);
+    }
+    Cmd::new("node")
+        .args(["--test", "--test-reporter=spec", "--test-timeout=120000"])
+        .args(["conformance.test.mjs"])
+        .env("HUBWIRE_BIN", rings.server()?)
+        .dir(&rings.workspace.root.join("tests/sdk").join(name))
+        .run()?;
+    Ok(Outcome::Passed)
+}
+
 fn node_suite(rings: &Rings<'_>, name: &str, environment: &[(&str, &Path)]) -> Result<Outcome> {
     let folder = rings.workspace.root.join("tests/sdk").join(name);
     tools::node_packages(&folder)?;
@@ -95,7 +153,8 @@ fn node_suite(rings: &Rings<'_>, name: &str, environment: &[(&str, &Path)]) -> R
     Ok(Outcome::Passed)
 }
 
-fn missing(programs: &[&str]) -> Option<Outcome> {
+/// The reason to skip, if one of these programs is not there.
+pub(super) fn missing(programs: &[&str]) -> Option<Outcome> {
     let absent: Vec<&str> = programs
         .iter()
         .copied()

@@ -29,6 +29,28 @@ pub(super) fn tests(rings: &Rings<'_>) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
+/// The tests of the running node once more, with TLS below them, but for those that measure memory
+/// or depend on whether there is TLS.
+pub(super) fn over_tls(rings: &Rings<'_>) -> Result<Outcome> {
+    let excluded = [
+        "tls::",
+        "memory::",
+        "what_only_a_restart_can_change",
+        "links_name_the",
+    ];
+    let mut tests = rings
+        .workspace
+        .cargo()
+        .args(["test", "--locked", "--package", "hubwire", "--test", "node"])
+        .args(["--no-fail-fast", "--"])
+        .env("HUBWIRE_TEST_TLS", "1");
+    for test in excluded {
+        tests = tests.args(["--skip", test]);
+    }
+    tests.run()?;
+    Ok(Outcome::Passed)
+}
+
 /// The examples in documentation comments.
 pub(super) fn documentation(rings: &Rings<'_>) -> Result<Outcome> {
     rings

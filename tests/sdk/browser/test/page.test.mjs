@@ -4,29 +4,17 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { once } from "node:events";
 import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
+import { launch } from "../support/chromium.mjs";
 import { againstEveryShardCount } from "../../javascript/support/server.mjs";
 
 const JSON_PROTOCOL = "json.webpubsub.azure.v1";
 const EVERY_ROLE = ["webpubsub.joinLeaveGroup", "webpubsub.sendToGroup"];
-
-// Without these the browser looks for hosts of its maker's on every start.
-const QUIET = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 
 let browser;
 let site;
 let origin;
 
 before(async () => {
-  assert.ok(process.env.CHROMIUM, "CHROMIUM names the browser; `cargo xtask test` sets it");
   site = createServer((_, response) => {
     response.setHeader("content-type", "text/html");
     response.end("<!doctype html><title>A page</title>");
@@ -34,11 +22,7 @@ before(async () => {
   site.listen(0, "127.0.0.1");
   await once(site, "listening");
   origin = `http://127.0.0.1:${site.address().port}/`;
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM,
-    headless: true,
-    args: QUIET,
-  });
+  browser = await launch();
 });
 
 after(async () => {
@@ -136,7 +120,7 @@ againstEveryShardCount("a page in Chromium", (server) => {
 
   test("is told that it may not enter", async () => {
     const page = await openPage();
-    const url = `ws://127.0.0.1:${server.port}/client/hubs/${server.newHub()}`;
+    const url = server.clientUrl(server.newHub()).split("?")[0];
     await assert.rejects(
       page.evaluate((url) => window.connect(url).then(() => {}), url),
       /cannot connect/,

@@ -3,10 +3,9 @@
 import WebSocket from "ws";
 import { WebPubSubClient, WebPubSubJsonProtocol } from "@azure/web-pubsub-client";
 
-const DEADLINE_MILLISECONDS = 10_000;
+export { EVERY_ROLE, JSON_PROTOCOL } from "./protocol.mjs";
 
-export const JSON_PROTOCOL = "json.webpubsub.azure.v1";
-export const EVERY_ROLE = ["webpubsub.joinLeaveGroup", "webpubsub.sendToGroup"];
+const DEADLINE_MILLISECONDS = 10_000;
 
 /** What arrived and was not taken yet, in order. */
 export class Arrivals {

@@ -7,20 +7,40 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe } from "node:test";
+import { environment } from "./programs.mjs";
 
 const START_MILLISECONDS = 15_000;
 const STOP_MILLISECONDS = 20_000;
 
+/** The four ways in which an application server may come: a scheme and a key. */
+const ACCESSES = [
+  { shards: 1, scheme: "http", key: "primary" },
+  { shards: 4, scheme: "http", key: "secondary" },
+  { shards: 4, scheme: "https", key: "primary" },
+  { shards: 1, scheme: "https", key: "secondary" },
+];
+
 /** Runs the same tests against a server with one shard and against one with four. */
 export function againstEveryShardCount(title, define, configuration = "") {
   for (const shards of [1, 4]) {
-    describe(`${title}, shards = ${shards}`, () => {
-      const server = new Server(shards, configuration);
-      before(() => server.start());
-      after(() => server.stop());
-      define(server);
-    });
+    describe(`${title}, shards = ${shards}`, () => using(new Server({ shards, configuration }), define));
   }
+}
+
+/** Runs the same tests over both schemes with both keys; `server.key` is the one to use. */
+export function overEveryAccess(title, define, configuration = "") {
+  for (const { shards, scheme, key } of ACCESSES) {
+    const server = new Server({ shards, configuration, scheme });
+    server.key = key === "primary" ? server.primaryKey : server.secondaryKey;
+    describe(`${title}, ${scheme}, ${key} key, shards = ${shards}`, () => using(server, define));
+  }
+}
+
+/** Runs a server around the tests of a suite. */
+export function using(server, define) {
+  before(() => server.start());
+  after(() => server.stop());
+  define(server);
 }
 
 export class Server {
@@ -29,10 +49,13 @@ export class Server {
   #log = "";
   #hubs = 0;
 
-  constructor(shards, configuration) {
+  /** Without `shards` it runs on nothing but its defaults, with the key that everybody knows. */
+  constructor({ shards, configuration = "", scheme = "http" } = {}) {
+    this.scheme = scheme;
     this.primaryKey = randomBytes(32).toString("base64");
     this.secondaryKey = randomBytes(32).toString("base64");
-    this.configuration = [
+    this.key = this.primaryKey;
+    this.configuration = shards && [
       `listen = "127.0.0.1:0"`,
       `shards = ${shards}`,
       `[access_keys]`,
@@ -50,15 +73,13 @@ export class Server {
     const binary = process.env.HUBWIRE_BIN;
     assert.ok(binary, "HUBWIRE_BIN names the server binary; `cargo xtask test` sets it");
     this.#folder = await mkdtemp(join(tmpdir(), "hubwire-"));
-    const file = join(this.#folder, "hubwire.toml");
-    await writeFile(file, this.configuration);
-    this.#process = spawn(binary, ["serve", "--config", file], {
+    this.#process = spawn(binary, ["serve", ...(await this.#options())], {
       cwd: this.#folder,
       env: environment(),
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.port = await this.#waitForPort();
-    this.endpoint = `http://127.0.0.1:${this.port}`;
+    this.endpoint = `${this.scheme}://127.0.0.1:${this.port}`;
   }
 
   /** Asks it to stop and expects a clean exit. */
@@ -80,13 +101,18 @@ export class Server {
     assert.equal(child.exitCode, 0, `the server did not exit cleanly\n${this.#log}`);
   }
 
+  /** What it has printed so far. */
+  get log() {
+    return this.#log;
+  }
+
   /** A hub that no other test uses. */
   newHub() {
     this.#hubs += 1;
     return `hub${this.#hubs}`;
   }
 
-  connectionString(key = this.primaryKey) {
+  connectionString(key = this.key) {
     return `Endpoint=${this.endpoint};AccessKey=${key};Version=1.0;`;
   }
 
@@ -99,15 +125,32 @@ export class Server {
       "webpubsub.group": groups,
     });
     const parameters = new URLSearchParams({ ...query, access_token: token });
-    return `ws://127.0.0.1:${this.port}${path}?${parameters}`;
+    return `${this.endpoint.replace("http", "ws")}${path}?${parameters}`;
   }
 
-  /** An HS256 token for an audience. */
-  token(audience, claims = {}, key = this.primaryKey) {
+  /** An HS256 token for an audience, or for each of several. */
+  token(audience, claims = {}, key = this.key) {
     const encode = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
     const payload = { aud: audience, exp: Math.floor(Date.now() / 1000) + 300, ...claims };
     const text = `${encode({ alg: "HS256", typ: "JWT" })}.${encode(payload)}`;
     return `${text}.${createHmac("sha256", key).update(text).digest("base64url")}`;
+  }
+
+  async #options() {
+    const options = [];
+    if (this.configuration === undefined) {
+      options.push("--listen", "127.0.0.1:0");
+    } else {
+      const file = join(this.#folder, "hubwire.toml");
+      await writeFile(file, this.configuration, { mode: 0o600 });
+      options.push("--config", file);
+    }
+    if (this.scheme === "https") {
+      const folder = process.env.DEVELOPMENT_TLS;
+      assert.ok(folder, "`npm test` makes a development authority and sets DEVELOPMENT_TLS");
+      options.push("--dev-tls", "--data-dir", folder);
+    }
+    return options;
   }
 
   /** The port that the start-up screen names. */
@@ -137,10 +180,4 @@ export class Server {
       child.once("exit", (code, signal) => fail(`it ended with ${code ?? signal}`));
     });
   }
-}
-
-/** Ours, less what the server would read as its configuration. */
-function environment() {
-  const others = Object.entries(process.env).filter(([name]) => !name.startsWith("HUBWIRE_"));
-  return Object.fromEntries(others);
 }

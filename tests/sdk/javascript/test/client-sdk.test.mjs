@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { WebPubSubServiceClient } from "@azure/web-pubsub";
-import { againstEveryShardCount } from "../support/server.mjs";
 import { EVERY_ROLE, eventually, startClient } from "../support/clients.mjs";
+import { overEveryAccess } from "../support/server.mjs";
+import { serviceFor } from "../support/service.mjs";
 
 const CONTENTS = [
   ["text", "hällo, wörld €"],
@@ -12,11 +12,9 @@ const CONTENTS = [
   ["binary", new Uint8Array([0, 127, 128, 255]).buffer],
 ];
 
-againstEveryShardCount("@azure/web-pubsub-client", (server) => {
+overEveryAccess("@azure/web-pubsub-client", (server) => {
   const start = (hub, userId, options) =>
     startClient(server.clientUrl(hub, { userId, roles: EVERY_ROLE }), options);
-  const rest = (hub) =>
-    new WebPubSubServiceClient(server.connectionString(), hub, { allowInsecureConnection: true });
 
   test("the server names the connection and the user", async () => {
     const hub = server.newHub();
@@ -127,7 +125,7 @@ againstEveryShardCount("@azure/web-pubsub-client", (server) => {
 
   test("a group that a stopped client was in goes away with it", async () => {
     const hub = server.newHub();
-    const service = rest(hub);
+    const service = serviceFor(server, hub);
     const { client, connectionId, disconnected, stopped } = await start(hub, "ann");
     await client.joinGroup("g");
     assert.equal(await service.connectionExists(connectionId), true);
@@ -141,7 +139,7 @@ againstEveryShardCount("@azure/web-pubsub-client", (server) => {
 
   test("a client that was sent away connects again and rejoins", async () => {
     const hub = server.newHub();
-    const service = rest(hub);
+    const service = serviceFor(server, hub);
     const { client, connectionId, connected, disconnected, group } = await start(hub, "ann", {
       autoReconnect: true,
       autoRejoinGroups: true,

@@ -1,0 +1,4 @@
+// Words of the wire that several suites use.
+
+export const JSON_PROTOCOL = "json.webpubsub.azure.v1";
+export const EVERY_ROLE = ["webpubsub.joinLeaveGroup", "webpubsub.sendToGroup"];
