@@ -1,7 +1,9 @@
 //! The one vocabulary of work: `{hub, target, selection, action}`, wherever it comes from.
 
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
+use hashbrown::{DefaultHashBuilder, HashTable};
 use hubwire_proto::filter::Filter;
 use hubwire_proto::role::Permission;
 
@@ -53,7 +55,7 @@ pub enum Action {
         /// The message.
         publication: Arc<Publication>,
     },
-    /// Make each a member of groups, in their order, as far as its bound allows.
+    /// Make each a member of groups, in their order, up to the first that its bound refuses.
     Join {
         /// The groups.
         groups: Arc<GroupNames>,
@@ -172,46 +174,78 @@ impl Excluded {
     }
 }
 
-/// Names of groups in one piece: a call may name as many as its body has room for.
+/// Different names of groups in one piece: a call may name as many as its body has room for.
 #[derive(Debug)]
 pub struct GroupNames {
     text: Box<str>,
     /// Where each name ends in `text`.
     ends: Box<[usize]>,
+    /// The place of each name, by its hash.
+    places: HashTable<usize>,
+    hasher: DefaultHashBuilder,
     _charge: Charge,
 }
 
 impl GroupNames {
-    /// Keeps valid group names in their order, the same one twice or not, charged to `memory`
-    /// while they live.
+    /// Keeps valid group names in their order, charged to `memory` while they live. One that comes
+    /// again is dropped: it could change nothing, and would be work for every connection.
     #[must_use]
     pub fn new<'a>(
         names: impl IntoIterator<Item = &'a str>,
         memory: &Arc<NodeMemory>,
     ) -> Arc<Self> {
         let (mut text, mut ends) = (String::new(), Vec::new());
+        let (mut places, hasher) = (HashTable::new(), DefaultHashBuilder::default());
         for name in names {
+            let hash = hasher.hash_one(name);
+            let is_name = |place: &usize| name_at(&text, &ends, *place) == Some(name);
+            if places.find(hash, is_name).is_some() {
+                continue;
+            }
             text.push_str(name);
             ends.push(text.len());
+            places.insert_unique(hash, ends.len() - 1, |place| {
+                hasher.hash_one(name_at(&text, &ends, *place).unwrap_or_default())
+            });
         }
-        let bytes = text.len() + size_of_val(&*ends);
+        let bytes = text.len() + size_of_val(&*ends) + places.allocation_size();
         Arc::new(Self {
             text: text.into(),
             ends: ends.into(),
-            _charge: memory.guard(Account::Incoming, bytes),
+            places,
+            hasher,
+            _charge: memory.guard(Account::Commands, bytes),
         })
+    }
+
+    /// How many names there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.ends.len()
     }
 
     /// The name at `place`, from zero; `None` behind the last.
     #[must_use]
     pub fn get(&self, place: usize) -> Option<&str> {
-        let end = *self.ends.get(place)?;
-        let start = match place.checked_sub(1) {
-            Some(before) => *self.ends.get(before)?,
-            None => 0,
-        };
-        self.text.get(start..end)
+        name_at(&self.text, &self.ends, place)
     }
+
+    /// Whether `name` is one of them.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        let hash = self.hasher.hash_one(name);
+        let is_name = |place: &usize| self.get(*place) == Some(name);
+        self.places.find(hash, is_name).is_some()
+    }
+}
+
+fn name_at<'a>(text: &'a str, ends: &[usize], place: usize) -> Option<&'a str> {
+    let end = *ends.get(place)?;
+    let start = match place.checked_sub(1) {
+        Some(before) => *ends.get(before)?,
+        None => 0,
+    };
+    text.get(start..end)
 }
 
 #[cfg(test)]
@@ -219,11 +253,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn group_names_keep_their_order_and_are_charged_while_they_live() {
+    fn group_names_keep_the_place_they_come_at_first_and_are_charged_while_they_live() {
         let memory = NodeMemory::new(u64::MAX);
-        let names = GroupNames::new(["room", "ä", "room"], &memory);
+        let names = GroupNames::new(["room", "ä", "room", "b", "ä"], &memory);
         let all: Vec<_> = (0..).map_while(|place| names.get(place)).collect();
-        assert_eq!(all, ["room", "ä", "room"]);
+        assert_eq!(all, ["room", "ä", "b"]);
+        assert_eq!(names.count(), 3);
+        assert_eq!(
+            ["ä", "room", "b", "roomä", "roo", ""].map(|name| names.contains(name)),
+            [true, true, true, false, false, false]
+        );
         assert!(memory.queued() > 0);
         drop(names);
         assert_eq!(memory.queued(), 0);

@@ -80,8 +80,6 @@ pub struct Walk {
 pub struct BegunMember {
     /// The next of the command's groups.
     pub next_group: usize,
-    /// Whether a bound of the connection refused one of them.
-    pub refused: bool,
 }
 
 impl Walk {

@@ -121,7 +121,8 @@ shard_metrics! {
     sessions_waited_for_room: Counter,
     /// Times that reading from a connection stopped because its parked session held enough.
     reading_paused: Counter,
-    /// Joins refused because the connection is in too many groups.
+    /// Joins refused because the connection is in too many groups; those of one command for one
+    /// connection count once.
     joins_refused: Counter,
 }
 

@@ -20,7 +20,8 @@ pub struct Limits {
     pub parked_input_bytes: usize,
     /// `groups_per_connection`: groups that one connection may be in.
     pub groups_per_connection: usize,
-    /// `node_queued_bytes`: bytes that all queues of the node may hold together.
+    /// `node_queued_bytes`: bytes that all queues of the node may hold together, and an eighth as
+    /// much besides for the group names of commands.
     pub node_queued_bytes: u64,
     /// `connections`: connections that the node accepts.
     pub connections: usize,
@@ -56,8 +57,9 @@ pub struct TickBudget {
     pub attachments: usize,
     /// Commands taken from the inbox.
     pub commands: usize,
-    /// Group, user and hub members visited. A filter counts once more for each of its steps, a
-    /// change of groups once for each group.
+    /// Group, user and hub members visited, some 50 ns each. A filter counts as often again as it
+    /// [costs](hubwire_proto::filter::Verdict::cost), a change of groups once for each name that it
+    /// looks up.
     pub members: usize,
     /// Sockets read from, once each.
     pub reads: usize,

@@ -6,6 +6,9 @@ use crate::percent::{self, NotUtf8};
 
 /// The parameters of a query in their order. Values are decoded when asked for, so that a broken
 /// one that nobody reads does no harm.
+///
+/// The letter case of a name does not matter: `Excluded` that is passed over would close or reach
+/// somebody that the caller meant to spare.
 #[derive(Debug, Clone)]
 pub struct Query<'a>(Vec<(Cow<'a, str>, &'a str)>);
 
@@ -48,7 +51,7 @@ impl<'a> Query<'a> {
     fn encoded<'q>(&'q self, wanted: &'q str) -> impl Iterator<Item = &'a str> + 'q {
         self.0
             .iter()
-            .filter(move |(name, _)| name == wanted)
+            .filter(move |(name, _)| name.eq_ignore_ascii_case(wanted))
             .map(|(_, value)| *value)
     }
 }
@@ -61,6 +64,7 @@ mod tests {
     fn values_are_decoded_once_and_in_order() {
         let query = Query::parse(Some("a=1&b=x%20y+z&a=%252F&empty=&flag&%61=3&bad=%FF"));
         assert_eq!(query.all("a").unwrap(), ["1", "%2F", "3"]);
+        assert_eq!(query.all("A").unwrap(), ["1", "%2F", "3"]);
         assert_eq!(query.all("b").unwrap(), ["x y z"]);
         assert_eq!(query.all("flag").unwrap(), [""]);
         assert_eq!((query.has("flag"), query.has("a")), (false, true));

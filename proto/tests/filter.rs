@@ -1,6 +1,10 @@
 //! The filter language (protocol notes: filters).
 
-use hubwire_proto::filter::{Filter, FilterSubject, MAX_FILTER_LEN, MAX_NESTING, MAX_TERMS};
+use std::ops::RangeInclusive;
+
+use hubwire_proto::filter::{
+    Filter, FilterSubject, MAX_FILTER_LEN, MAX_NESTING, MAX_TERMS, MAX_TEXT_WORK,
+};
 
 #[derive(Default)]
 struct Connection {
@@ -479,12 +483,34 @@ fn deep_filters_need_little_stack() {
 }
 
 #[test]
-fn cost_grows_with_the_filter() {
-    let cost = |text: &str| Filter::parse(text).map(|filter| filter.cost());
-    assert_eq!(cost("true"), Ok(1));
-    assert_eq!(cost("userId ne 'a' and 'g' in groups"), Ok(1));
+fn cost_grows_with_the_filter_and_the_text_it_looks_through() {
+    let check = |text: &str, user: &'static str, expect: RangeInclusive<usize>| {
+        let connection = Connection {
+            user: Some(user),
+            ..A
+        };
+        let cost = Filter::parse(text).map(|filter| filter.judge(&connection).cost);
+        assert!(
+            cost.as_ref().is_ok_and(|cost| expect.contains(cost)),
+            "{cost:?} for {text:.80}"
+        );
+    };
+    check("true", "", 1..=1);
+    check("userId ne 'a' and 'g' in groups", "ann", 1..=1);
     let long = format!("userId in ('a'{})", ",'b'".repeat(400));
-    assert!(cost(&long).is_ok_and(|cost| (40..=60).contains(&cost)));
+    check(&long, "ann", 40..=60);
+    let user: &'static str = "x".repeat(6400).leak();
+    check("true", user, 1..=1);
+    check("userId eq 'ann'", user, 1..=1);
+    check("tolower(userId) eq 'ann'", user, 401..=401);
+    let thrice = "contains(tolower(toupper(tolower(userId))),'a')";
+    check(thrice, user, 1601..=1601);
+    let group = format!("'{}' in groups", "g".repeat(6400));
+    check(&group, "ann", 401..=401);
+    // What is given up was work until then.
+    let most = MAX_TEXT_WORK / 16;
+    let ten_times = format!("true{}", " and length(userId) gt 0".repeat(11));
+    check(&ten_times, user, most..=most + 410);
 }
 
 #[test]

@@ -314,6 +314,8 @@ fn tokens_are_asked_for_with_defaults() {
         ("clientType=", "clientType"),
         ("group=%20", "group"),
         ("userId=a&userId=b", "userId"),
+        ("userId=a&USERID=b", "userId"),
+        ("userId=%20%20", "userId"),
         ("role=%FF", "role"),
     ] {
         assert_eq!(

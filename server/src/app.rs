@@ -2,15 +2,15 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use hubwire_core::id::NodeId;
 use hubwire_core::node::Node;
-use hubwire_proto::token::UnixSeconds;
 use socket2::{Domain, Socket, Type};
 use tokio::sync::watch;
 
+use crate::clock::now;
 use crate::config::{Config, Sources};
 use crate::engine_settings::{hub_table, limits};
 use crate::front::{FrontDoor, FrontSettings};
@@ -59,7 +59,7 @@ pub fn run(config: &Config, sources: Sources, log_level: LogLevel) -> anyhow::Re
 
     let keys = Arc::new(KeyStore::open(config)?);
     let tls = match &config.tls {
-        Some(tls) => Some(Acceptor::new(tls.read()?, config.limits.tls_handshakes)?),
+        Some(tls) => Some(Acceptor::new(tls.read()?)?),
         None => None,
     };
     let node = Node::new(
@@ -154,10 +154,7 @@ fn to_tokio(listener: TcpListener) -> anyhow::Result<tokio::net::TcpListener> {
 }
 
 fn greet(config: &Config, bound: SocketAddr, admin: Option<SocketAddr>) -> anyhow::Result<()> {
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let facts = Facts::new(config, bound, admin, UnixSeconds(0).plus(since_epoch))?;
+    let facts = Facts::new(config, bound, admin, now())?;
     let screen = startup_screen::render(&facts) + &startup_screen::render_trust(&facts);
     crate::cli::print(&screen).context("cannot print")
 }

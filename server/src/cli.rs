@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::config::{AccessKeys, ConfigError, Origin};
+use crate::remote::printable;
 use config_args::ConfigArgs;
 pub use output::print;
 
@@ -85,11 +86,16 @@ pub fn main() -> ExitCode {
     match run(command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{error:#}");
+            complain(&error);
             let is_usage = error.chain().any(|cause| cause.is::<ConfigError>());
             ExitCode::from(if is_usage { 2 } else { 1 })
         }
     }
+}
+
+/// Tells an error, parts of which another server may have written.
+fn complain(error: &anyhow::Error) {
+    eprintln!("{}", printable(&format!("{error:#}")));
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {

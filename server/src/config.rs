@@ -22,8 +22,6 @@ mod tree;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -46,10 +44,12 @@ use environment::{CONFIG_VARIABLE, set_plain};
 use section::Section;
 use tree::{Node, Segment, Table, Value};
 
+use crate::regular_file;
+
 /// Where the vendor's emulator listens too, so that its users need not change a thing.
 const DEFAULT_PORT: u16 = 8080;
 
-/// A configuration file is read no further than this.
+/// The most bytes of a configuration file.
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// Everything a node is told at start.
@@ -387,15 +387,10 @@ fn read_file(path: &Path) -> Result<String, ConfigError> {
         path: path.to_owned(),
         line: None,
     };
-    let failed = |problem: String| ConfigError::new(&origin, "", problem);
-    let mut source = String::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut source))
-        .map_err(|error| failed(format!("cannot read the configuration: {error}")))?;
-    if u64::try_from(source.len()).is_ok_and(|len| len > MAX_FILE_BYTES) {
-        return Err(failed(format!("larger than {MAX_FILE_BYTES} bytes")));
-    }
-    Ok(source)
+    regular_file::read_text(path, MAX_FILE_BYTES).map_err(|error| {
+        let problem = format!("cannot read the configuration: {error}");
+        ConfigError::new(&origin, "", problem)
+    })
 }
 
 fn data_dir(text: &str) -> Result<PathBuf, String> {

@@ -5,7 +5,8 @@
 const RESERVE: u64 = 128;
 
 /// HTTP connections that may be open at once where descriptors allow it. Each may hold a buffer
-/// of `limits.header_bytes`; upgraded sockets do not count.
+/// of `limits.header_bytes`, or before that a TLS handshake that has not come whole; upgraded
+/// sockets do not count.
 pub(crate) const MOST_HTTP_CONNECTIONS: usize = 4096;
 
 const MOST_CONNECTIONS: usize = 1 << 24;

@@ -29,7 +29,7 @@ use crate::rest::{self, Rest, RestSettings};
 use crate::shards::{Clock, Doorway};
 use crate::tls::Acceptor;
 
-pub(crate) use auth::{Unauthorized, Verifier, now};
+pub(crate) use auth::{Unauthorized, Verifier};
 pub(crate) use hosts::Hosts;
 
 /// How long an HTTP connection may rest between a response and the next request: longer than the

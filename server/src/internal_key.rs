@@ -3,13 +3,14 @@
 //! It is kept in `data_dir`, or follows from an access key where there is none. Which keys are
 //! believed for which request is in [`crate::keys`].
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hubwire_proto::token::AccessKey;
+
+use crate::{private_file, regular_file};
 
 /// Its file in `data_dir`.
 pub(crate) const FILE_NAME: &str = "internal.key";
@@ -73,8 +74,8 @@ impl InternalKey {
         if let Some(key) = Self::read(&path)? {
             return Ok(key);
         }
-        create_directory(directory).map_err(failed("create", directory))?;
-        create(directory, &path)?;
+        private_file::create_folder(directory).map_err(failed("create", directory))?;
+        create(&path)?;
         Self::read(&path)?.ok_or_else(|| failed("read", &path)(ErrorKind::NotFound.into()))
     }
 
@@ -97,16 +98,20 @@ impl InternalKey {
     ///
     /// [`InternalKeyError`] if it cannot be read or holds something else.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>, InternalKeyError> {
-        let mut text = String::new();
-        let read =
-            File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text));
-        match read {
+        let text = match regular_file::read_text(path, MAX_FILE_BYTES) {
+            Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.kind() != ErrorKind::InvalidData => {
-                return Err(failed("read", path)(error));
+            // Whatever is no text of that length is no key either.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::InvalidData | ErrorKind::FileTooLarge
+                ) =>
+            {
+                String::new()
             }
-            _ => {}
-        }
+            Err(error) => return Err(failed("read", path)(error)),
+        };
         let text = text.trim_end();
         let is_key = STANDARD
             .decode(text)
@@ -118,52 +123,12 @@ impl InternalKey {
     }
 }
 
-/// Writes a fresh key beside `path`, and gives it that name unless another process was faster.
-fn create(directory: &Path, path: &Path) -> Result<(), InternalKeyError> {
-    let mut random = [0; KEY_BYTES + 8];
-    getrandom::fill(&mut random).map_err(InternalKeyError::Random)?;
-    let (secret, name) = random.split_at(KEY_BYTES);
-    let name = u64::from_le_bytes(name.try_into().unwrap_or_default());
-    let draft = directory.join(format!("{FILE_NAME}.{name:016x}"));
-    let written = write_private(&draft, &format!("{}\n", STANDARD.encode(secret)))
-        .and_then(|()| match fs::hard_link(&draft, path) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-            linked => linked,
-        })
-        .map_err(failed("create", path));
-    // The key has its name by now; a draft that stays is as private as the key.
-    let _ = fs::remove_file(&draft);
-    written?;
-    sync_directory(directory).map_err(failed("create", path))
-}
-
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
-}
-
-fn create_directory(path: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
-}
-
-/// A new name is durable once its directory is.
-#[cfg(unix)]
-fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_directory(_path: &Path) -> io::Result<()> {
-    Ok(())
+/// Puts a fresh key at `path` unless another process was faster.
+fn create(path: &Path) -> Result<(), InternalKeyError> {
+    let mut secret = [0; KEY_BYTES];
+    getrandom::fill(&mut secret).map_err(InternalKeyError::Random)?;
+    private_file::create(path, &format!("{}\n", STANDARD.encode(secret)))
+        .map_err(failed("create", path))
 }
 
 fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> InternalKeyError {
@@ -173,6 +138,8 @@ fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Internal
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn file_names(directory: &Path) -> Vec<String> {

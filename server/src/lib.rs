@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod app;
 pub mod cli;
+mod clock;
 pub mod config;
 mod descriptors;
 mod engine_settings;
@@ -15,6 +16,8 @@ mod internal_key;
 pub mod keys;
 mod listener;
 mod metrics;
+mod private_file;
+mod regular_file;
 mod reload;
 mod remote;
 mod rest;

@@ -72,11 +72,14 @@ impl Reloader {
     fn apply(&mut self, next: Next) {
         let Reloaded {
             config,
-            changed,
+            mut changed,
             needs_restart,
         } = next.reloaded;
         if let (Some(acceptor), Some(identity)) = (self.front.tls(), next.identity) {
-            acceptor.replace(identity);
+            let is_new = acceptor.replace(identity);
+            if is_new && !changed.contains(&"tls") {
+                changed.push("tls");
+            }
         }
         self.log_level.replace(&config.log);
         self.front.keys().replace(config.access_keys.clone());

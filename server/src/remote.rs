@@ -9,8 +9,8 @@ mod request;
 mod upgrade;
 mod websocket;
 
-pub(crate) use connect::{ConnectError, Dialer};
-pub(crate) use printable::printable;
+pub(crate) use connect::Dialer;
+pub(crate) use printable::{json_printable, printable};
 pub(crate) use request::{Call, RequestError, Requester};
 pub(crate) use upgrade::Upgrade;
 pub(crate) use websocket::{Incoming, WebSocket, WebSocketError, frame};

@@ -80,7 +80,7 @@ pub(crate) struct RestSettings {
 impl RestSettings {
     /// Longer than any request can take, since each part of it has a bound of its own.
     pub(crate) fn longest_exchange(&self) -> Duration {
-        body::TIMEOUT * 2 + body::DISCARD_TIMEOUT + self.ask_timeout * 2
+        body::TIMEOUT + body::DISCARD_TIMEOUT + self.ask_timeout * 2
     }
 }
 
@@ -116,7 +116,7 @@ impl Rest {
         counters: Arc<Counters>,
     ) -> Self {
         Self {
-            cursor_key: CursorKey::derive(verifier.key_store().cursor_key()),
+            cursor_key: CursorKey::new(verifier.key_store().cursor_key().clone()),
             bodies: Bodies::new(settings.body_bytes),
             filters: Filters::new(settings.filter_cache_bytes, Arc::clone(&counters)),
             rate: Rate::new(settings.requests_per_second),
@@ -147,7 +147,9 @@ impl Rest {
         };
         if let Err(error) = &result {
             let url = redact_url(&parts.uri.to_string());
-            tracing::debug!(%peer, operation = name, url, %error, "REST request refused");
+            // As a text it is quoted, and cannot pass for other fields.
+            let error = error.to_string();
+            tracing::debug!(%peer, operation = name, url, error, "REST request refused");
             // Else the response could be lost in the reset that unread input brings about.
             body::discard(body, &parts.headers).await;
         }
@@ -348,9 +350,8 @@ impl Rest {
             .filter
             .map(|filter| self.filters.parse(&filter))
             .transpose()?;
-        self.dispatch.wait_for_memory().await?;
         let names = wanted.groups.iter().map(AsRef::as_ref);
-        let groups = GroupNames::new(names, self.dispatch.memory());
+        let groups = self.dispatch.group_names(names).await?;
         let selection = Selection {
             filter,
             ..Selection::default()

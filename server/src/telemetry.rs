@@ -1,4 +1,7 @@
-//! Logs, and what keeps secrets out of them.
+//! Logs, and what keeps secrets and control characters out of them.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
 
 use hubwire_proto::percent;
 use tracing_subscriber::filter::Targets;
@@ -7,6 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::config::{LogConfig, LogFormat};
+use crate::remote::{json_printable, printable};
 
 /// What is logged, for as long as the process lives.
 #[derive(Debug)]
@@ -22,10 +26,17 @@ impl LogLevel {
 
 /// Starts logging to standard error. A process does this once; a second call changes nothing.
 pub fn init(config: &LogConfig) -> LogLevel {
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer();
     let lines = match config.format {
-        LogFormat::Text => lines.with_ansi(false).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Text => lines
+            .with_ansi(false)
+            .with_writer(|| OneLine(printable))
+            .boxed(),
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_writer(|| OneLine(json_printable))
+            .boxed(),
     };
     let (filter, level) = reload::Layer::new(config.targets());
     // The only failure is a subscriber that is installed already, by a test for example.
@@ -33,6 +44,30 @@ pub fn init(config: &LogConfig) -> LogLevel {
         .with(lines.with_filter(filter))
         .try_init();
     LogLevel(level)
+}
+
+/// Writes each event as one line that does nothing to a terminal, whatever callers have put into
+/// its fields.
+struct OneLine(fn(&str) -> Cow<'_, str>);
+
+impl OneLine {
+    fn render(&self, event: &[u8]) -> String {
+        let text = String::from_utf8_lossy(event);
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        format!("{}\n", (self.0)(line))
+    }
+}
+
+impl Write for OneLine {
+    /// Takes a whole event, as the layer writes it.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        io::stderr().write_all(self.render(event).as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 const REDACTED: &str = "(redacted)";
@@ -100,6 +135,23 @@ fn is_secret(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_is_one_harmless_line() {
+        let check = |form: OneLine, event: &str, expect: &str| {
+            assert_eq!(form.render(event.as_bytes()), expect);
+        };
+        check(
+            OneLine(printable),
+            "DEBUG refused a\u{1b}[2J\r\n\u{9b}\u{202e} ü\n",
+            "DEBUG refused a\\u{1b}[2J\\r\\n\\u{9b}\\u{202e} ü\n",
+        );
+        check(
+            OneLine(json_printable),
+            "{\"error\":\"\u{9b}\u{202e}\\u001b ü\"}\n",
+            "{\"error\":\"\\u009b\\u202e\\u001b ü\"}\n",
+        );
+    }
 
     #[test]
     fn urls_lose_their_secrets() {

@@ -20,11 +20,11 @@ use rustls::crypto::aws_lc_rs;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use tokio::sync::Semaphore;
 
-pub(crate) use development::{DevelopmentFiles, now, prepare};
+pub(crate) use development::{DevelopmentFiles, prepare};
 pub use identity::{Identity, IdentityError};
 pub(crate) use session::{CHUNK, Received, Scratch, Session, SessionError};
+pub(crate) use validity::Validity;
 
 /// The only protocol inside TLS: WebSocket upgrades and REST both speak it (RFC 7301).
 const ALPN_HTTP_1_1: &[u8] = b"http/1.1";
@@ -39,8 +39,6 @@ const TICKETS: usize = 1;
 pub struct Acceptor {
     config: Arc<ServerConfig>,
     current: Arc<Current>,
-    /// Handshakes that may be under way at once.
-    pub(crate) places: Arc<Semaphore>,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -62,13 +60,12 @@ impl Counters {
 }
 
 impl Acceptor {
-    /// An acceptor that shows `identity`, with at most `handshakes` under way at once. TLS 1.2
-    /// and 1.3.
+    /// An acceptor that shows `identity`. TLS 1.2 and 1.3.
     ///
     /// # Errors
     ///
     /// If the system has no randomness.
-    pub fn new(identity: Identity, handshakes: usize) -> anyhow::Result<Arc<Self>> {
+    pub fn new(identity: Identity) -> anyhow::Result<Arc<Self>> {
         let current = Arc::new(Current(ArcSwap::from_pointee(identity)));
         let resolver: Arc<dyn ResolvesServerCert> = Arc::<Current>::clone(&current);
         let mut config =
@@ -85,14 +82,16 @@ impl Acceptor {
         Ok(Arc::new(Self {
             config: Arc::new(config),
             current,
-            places: Arc::new(Semaphore::new(handshakes.min(Semaphore::MAX_PERMITS))),
             counters: Arc::default(),
         }))
     }
 
-    /// Shows `identity` from now on. Connections and handshakes under way keep what they have.
-    pub fn replace(&self, identity: Identity) {
-        self.current.0.store(Arc::new(identity));
+    /// Shows `identity` from now on, and says whether it has another certificate. Connections and
+    /// handshakes under way keep what they have.
+    pub fn replace(&self, identity: Identity) -> bool {
+        let chain = identity.certified_key();
+        let before = self.current.0.swap(Arc::new(identity));
+        before.certified_key().cert != chain.cert
     }
 
     /// When the certificate expires, if it says so in a way that is understood.

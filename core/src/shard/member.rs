@@ -8,7 +8,7 @@ use hubwire_proto::role::{Permission, Permissions};
 use super::Shard;
 use super::connection::Connection;
 use super::membership::TooManyGroups;
-use crate::command::{Action, Question, Selection};
+use crate::command::{Action, GroupNames, Question, Selection};
 use crate::hub::{BegunMember, Hub, HubIndex, List, Walk};
 use crate::id::{ConnectionIdText, Slot};
 use crate::session::Session;
@@ -18,7 +18,7 @@ use crate::transport::Transport;
 enum Effect {
     /// All of it was done.
     Applied,
-    /// A bound of the connection refused it or a part of it.
+    /// A bound of the connection refused it or the rest of it.
     Refused,
     /// It has to go on from here.
     Cut(BegunMember),
@@ -79,17 +79,17 @@ impl<T: Transport> Shard<T> {
         let Some(filter) = &selection.filter else {
             return true;
         };
-        let cost = usize::try_from(filter.cost()).unwrap_or(usize::MAX);
-        self.members_left = self.members_left.saturating_sub(cost);
         let (Some(session), Some(hub)) = (&connection.session, self.hub(index)) else {
             return false;
         };
-        filter.matches(&Subject {
+        let verdict = filter.judge(&Subject {
             connection,
             session,
             hub,
             id: OnceCell::new(),
-        })
+        });
+        self.members_left = self.members_left.saturating_sub(verdict.cost);
+        verdict.picks
     }
 
     fn apply_to_member(&mut self, slot: Slot, walk: &mut Walk, begun: BegunMember) -> Effect {
@@ -98,18 +98,11 @@ impl<T: Transport> Shard<T> {
                 self.deliver_to(slot, publication);
                 Effect::Applied
             }
-            Action::Join { groups, .. } => self.change_groups(begun, |shard, place, refused| {
-                let name = groups.get(place)?;
-                *refused |= shard.join(slot, name) == Err(TooManyGroups);
-                Some(())
-            }),
+            Action::Join { groups, .. } => self.join_groups(slot, groups, begun),
             Action::Leave {
                 groups: Some(groups),
                 ..
-            } => self.change_groups(begun, |shard, place, _| {
-                shard.leave(slot, groups.get(place)?);
-                Some(())
-            }),
+            } => self.leave_groups(slot, groups, begun),
             Action::Leave { groups: None, .. } => {
                 self.charge_memberships(slot);
                 self.leave_every_group(slot);
@@ -148,36 +141,54 @@ impl<T: Transport> Shard<T> {
         }
     }
 
-    /// Changes one group after the other, from where the walk was cut, until `change` finds no
-    /// more of them.
-    fn change_groups(
-        &mut self,
-        mut begun: BegunMember,
-        mut change: impl FnMut(&mut Self, usize, &mut bool) -> Option<()>,
-    ) -> Effect {
-        loop {
+    /// Joins one group after the other, from where the walk was cut.
+    ///
+    /// The first refusal is the last: behind it can only be groups that the connection is in
+    /// already, and such that are refused as well. So a member costs at most one name more than it
+    /// may have groups, however many there are.
+    fn join_groups(&mut self, slot: Slot, groups: &GroupNames, mut begun: BegunMember) -> Effect {
+        while let Some(name) = groups.get(begun.next_group) {
             if self.members_left == 0 {
                 return Effect::Cut(begun);
             }
-            let Some(()) = change(self, begun.next_group, &mut begun.refused) else {
-                return if begun.refused {
-                    Effect::Refused
-                } else {
-                    Effect::Applied
-                };
-            };
             self.members_left -= 1;
+            if self.join(slot, name) == Err(TooManyGroups) {
+                return Effect::Refused;
+            }
             begun.next_group += 1;
         }
+        Effect::Applied
     }
 
-    /// Takes what it costs to end all memberships from the budget.
+    /// Leaves one group after the other, from where the walk was cut; or goes through the groups
+    /// that the connection is in, where these are fewer than the names.
+    fn leave_groups(&mut self, slot: Slot, groups: &GroupNames, mut begun: BegunMember) -> Effect {
+        if groups.count() > self.membership_count(slot) {
+            self.charge_memberships(slot);
+            self.leave_named_groups(slot, groups);
+            return Effect::Applied;
+        }
+        while let Some(name) = groups.get(begun.next_group) {
+            if self.members_left == 0 {
+                return Effect::Cut(begun);
+            }
+            self.members_left -= 1;
+            self.leave(slot, name);
+            begun.next_group += 1;
+        }
+        Effect::Applied
+    }
+
+    /// Takes what it costs to go through all memberships from the budget.
     fn charge_memberships(&mut self, slot: Slot) {
-        let memberships = self
-            .connections
-            .get(slot)
-            .map_or(0, |connection| connection.memberships.len());
+        let memberships = self.membership_count(slot);
         self.members_left = self.members_left.saturating_sub(memberships);
+    }
+
+    fn membership_count(&self, slot: Slot) -> usize {
+        self.connections
+            .get(slot)
+            .map_or(0, |connection| connection.memberships.len())
     }
 
     fn change_permissions<E>(

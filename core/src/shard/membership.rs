@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Shard;
 use super::connection::Connection;
+use crate::command::GroupNames;
 use crate::hub::{Change, GroupIndex, HubIndex, List, Membership};
 use crate::id::Slot;
 use crate::interest::Kind;
@@ -61,6 +62,25 @@ impl<T: Transport> Shard<T> {
         if let Ok(place) = connection.place_of(group) {
             let membership = connection.memberships.remove(place);
             let index = connection.hub;
+            self.end_membership(index, membership);
+        }
+    }
+
+    /// Ends the memberships in groups that are named, in one pass over all of them.
+    pub(super) fn leave_named_groups(&mut self, slot: Slot, names: &GroupNames) {
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        let index = connection.hub;
+        let Some(Some(hub)) = self.hubs.get(index.0 as usize) else {
+            return;
+        };
+        let is_named = |membership: &mut Membership| {
+            hub.group_name(membership.group)
+                .is_some_and(|name| names.contains(name))
+        };
+        let ended: Vec<_> = connection.memberships.extract_if(.., is_named).collect();
+        for membership in ended {
             self.end_membership(index, membership);
         }
     }

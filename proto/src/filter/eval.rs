@@ -28,17 +28,18 @@ pub(super) enum Fault {
     TooMuchText,
 }
 
-/// The value of the whole filter for a connection.
+/// The value of the whole filter for a connection, and the bytes of text that were looked through
+/// for it.
 pub(super) fn run<S: FilterSubject + ?Sized>(
     program: &Program,
     subject: &S,
-) -> Result<bool, Failure> {
+) -> (Result<bool, Failure>, usize) {
     evaluate(program, subject, false)
 }
 
 /// Evaluates for a connection that has nothing, where substrings are empty wherever they begin.
 pub(super) fn probe(program: &Program) -> Result<bool, Failure> {
-    evaluate(program, &Nobody, true)
+    evaluate(program, &Nobody, true).0
 }
 
 struct Nobody;
@@ -79,7 +80,7 @@ fn evaluate<S: FilterSubject + ?Sized>(
     program: &Program,
     subject: &S,
     probing: bool,
-) -> Result<bool, Failure> {
+) -> (Result<bool, Failure>, usize) {
     let mut usual: [Value<'_>; USUAL_HEIGHT] = [const { Value::Null }; USUAL_HEIGHT];
     let mut high;
     let slots = if program.height <= USUAL_HEIGHT {
@@ -96,16 +97,8 @@ fn evaluate<S: FilterSubject + ?Sized>(
         height: 0,
         text_work: 0,
     };
-    for (number, step) in program.steps.iter().enumerate() {
-        machine.step(*step).map_err(|fault| Failure {
-            step: number,
-            fault,
-        })?;
-    }
-    machine.pop().bool().map_err(|fault| Failure {
-        step: program.steps.len().saturating_sub(1),
-        fault,
-    })
+    let result = machine.run();
+    (result, machine.text_work)
 }
 
 struct Machine<'p, 's, S: ?Sized> {
@@ -119,6 +112,20 @@ struct Machine<'p, 's, S: ?Sized> {
 }
 
 impl<'p, S: FilterSubject + ?Sized> Machine<'p, '_, S> {
+    fn run(&mut self) -> Result<bool, Failure> {
+        let program = self.program;
+        for (number, step) in program.steps.iter().enumerate() {
+            self.step(*step).map_err(|fault| Failure {
+                step: number,
+                fault,
+            })?;
+        }
+        self.pop().bool().map_err(|fault| Failure {
+            step: program.steps.len().saturating_sub(1),
+            fault,
+        })
+    }
+
     fn step(&mut self, step: Step) -> Result<(), Fault> {
         let value = match step {
             Step::Null => Value::Null,
@@ -140,7 +147,10 @@ impl<'p, S: FilterSubject + ?Sized> Machine<'p, '_, S> {
                 found
             }
             Step::InGroups => match self.pop() {
-                Value::Text(group) => Value::Bool(self.subject.in_group(&group)),
+                Value::Text(group) => {
+                    self.charge(group.len())?;
+                    Value::Bool(self.subject.in_group(&group))
+                }
                 _ => Value::Bool(false),
             },
             Step::Call(function) => self.call(function)?,

@@ -130,6 +130,11 @@ impl<'a> TokenParameters<'a> {
         {
             return Err(Fault::new(error.to_string(), "group"));
         }
+        let user_id = one(query, "userId")?.filter(|user| !user.is_empty());
+        // A user of blanks could be named by no path.
+        if let Some(Err(error)) = user_id.as_deref().map(name::check_user_id) {
+            return Err(Fault::new(error.to_string(), "userId"));
+        }
         let client_type = match one(query, "clientType")? {
             None => ClientType::Default,
             Some(name) => {
@@ -141,7 +146,7 @@ impl<'a> TokenParameters<'a> {
             .filter(|minutes| *minutes > 0)
             .unwrap_or(DEFAULT_LIFETIME_MINUTES);
         Ok(Self {
-            user_id: one(query, "userId")?.filter(|user| !user.is_empty()),
+            user_id,
             roles: texts(query, "role")?,
             groups,
             minutes,

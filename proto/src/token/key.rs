@@ -57,7 +57,9 @@ impl AccessKey {
         Self { text, mac }
     }
 
-    pub(super) fn sign(&self, message: &[u8]) -> [u8; 32] {
+    /// The HMAC SHA-256 of `message` under this key (RFC 2104).
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> [u8; 32] {
         self.mac
             .clone()
             .chain_update(message)
@@ -66,8 +68,9 @@ impl AccessKey {
             .into()
     }
 
-    /// Takes the same time whatever the signature holds.
-    pub(super) fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
+    /// Whether `signature` is that of `message`. Takes the same time whatever it holds.
+    #[must_use]
+    pub fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
         self.mac
             .clone()
             .chain_update(message)

@@ -9,21 +9,27 @@ mod timers;
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use hubwire_proto::connection_string::Endpoint;
 use hubwire_proto::name::HubName;
 use hubwire_proto::percent;
 use hubwire_proto::subprotocol::Subprotocol;
 use hubwire_proto::token::{DEFAULT_LIFETIME_MINUTES, NewToken, sign};
+use tokio::time::{Instant, timeout_at};
 
 use super::remote_args::{RemoteArgs, Secret};
 use super::token::{ClaimArgs, hub_name};
+use crate::clock::now;
 use crate::config::{ConfigError, Origin};
 use crate::remote::{Dialer, Upgrade};
-use crate::tls::now;
 use command::{Command, Data, Payload};
 use output::{Form, Output};
 use session::{Plan, Session};
+
+/// The longest `--timeout`, a year: later points in time may not be known to the system.
+const MAX_SECONDS: u64 = 366 * 86_400;
+/// The most of `--timeout` that is kept for closing.
+const CLOSING: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -60,8 +66,9 @@ pub(super) struct Args {
     /// Stay and watch at the end of the input
     #[arg(long, conflicts_with = "count")]
     watch: bool,
-    /// Leave after this time at the latest; a failure if something is still awaited
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Be over after this time, connecting and closing included; a failure if something is still
+    /// awaited then
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
     timeout: Option<u64>,
     /// Print every message as it is, one to a line
     #[arg(long)]
@@ -90,6 +97,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 async fn connect(args: &Args, dialer: &Dialer, target: &str) -> anyhow::Result<()> {
+    let timeout = args.timeout.map(Duration::from_secs);
+    let end = timeout.map(|timeout| Instant::now() + timeout);
     let upgrade = Upgrade {
         target,
         subprotocol: (!args.simple).then(|| Subprotocol::Json.name()),
@@ -99,15 +108,23 @@ async fn connect(args: &Args, dialer: &Dialer, target: &str) -> anyhow::Result<(
         (true, false) => Form::Raw,
         (true, true) => Form::Wrapped,
     };
+    // The last part of the time is for closing.
+    let closing = timeout.map_or(Duration::ZERO, |timeout| (timeout / 4).min(CLOSING));
     let plan = Plan {
         simple: args.simple,
         first: args.first_commands(),
         count: args.count,
         watch: args.watch,
-        timeout: args.timeout.map(Duration::from_secs),
+        leave: end.map(|end| end - closing),
+        end,
         input: args.send.is_empty() && args.event.is_empty(),
     };
-    let socket = upgrade.open(dialer).await?;
+    let socket = match (timeout, end) {
+        (Some(timeout), Some(end)) => timeout_at(end, upgrade.open(dialer))
+            .await
+            .map_err(|_| anyhow!("not connected within {} s", timeout.as_secs()))??,
+        _ => upgrade.open(dialer).await?,
+    };
     Session::new(socket, plan, Output::new(form)).run().await
 }
 

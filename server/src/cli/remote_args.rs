@@ -8,7 +8,7 @@ use hubwire_proto::connection_string::{ConnectionString, Endpoint};
 
 use super::ConfigArgs;
 use crate::config::{CONNECTION_STRING_VARIABLE, ConfigError, Origin};
-use crate::remote::{ConnectError, Dialer};
+use crate::remote::Dialer;
 
 /// Where a connection string is looked for: ours, then the one that the vendor's samples use.
 const VARIABLES: [&str; 2] = [CONNECTION_STRING_VARIABLE, "WebPubSubConnectionString"];
@@ -87,8 +87,8 @@ impl RemoteArgs {
     }
 
     /// Connections to an address for which no key is needed.
-    pub(super) fn dialer(&self, endpoint: Endpoint) -> Result<Dialer, ConnectError> {
-        Dialer::new(endpoint, &self.ca)
+    pub(super) fn dialer(&self, endpoint: Endpoint) -> Result<Dialer, ConfigError> {
+        dialer(endpoint, &self.ca)
     }
 
     fn named(&self, origin: &Origin, text: &str) -> Result<Remote, ConfigError> {
@@ -102,7 +102,13 @@ impl RemoteArgs {
 }
 
 impl Remote {
-    pub(super) fn dialer(&self) -> Result<Dialer, ConnectError> {
-        Dialer::new(self.connection.endpoint.clone(), &self.authorities)
+    pub(super) fn dialer(&self) -> Result<Dialer, ConfigError> {
+        dialer(self.connection.endpoint.clone(), &self.authorities)
     }
+}
+
+/// Nothing is sent yet, so what goes wrong is a matter of configuration.
+fn dialer(endpoint: Endpoint, authorities: &[PathBuf]) -> Result<Dialer, ConfigError> {
+    Dialer::new(endpoint, authorities)
+        .map_err(|error| ConfigError::new(&Origin::Default, "", error.to_string()))
 }

@@ -20,9 +20,9 @@ use hubwire_proto::name::HubName;
 use hyper::Method;
 use hyper::body::Bytes;
 
-use super::print;
 use super::remote_args::RemoteArgs;
 use super::token::hub_name;
+use super::{complain, print};
 use crate::remote::{Call, RequestError, Requester};
 use address::Address;
 
@@ -121,7 +121,7 @@ fn answer(result: anyhow::Result<bool>) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
         Err(error) => {
-            eprintln!("{error:#}");
+            complain(&error);
             return Ok(ExitCode::from(NO_ANSWER));
         }
     }

@@ -9,8 +9,9 @@ use hubwire_proto::token::{DEFAULT_LIFETIME_MINUTES, NewToken, sign};
 use serde_json::json;
 
 use super::{ConfigArgs, WhichKey, print};
+use crate::clock::now;
 use crate::config::{ConfigError, Origin};
-use crate::tls::now;
+use crate::remote::{json_printable, printable};
 
 /// Ten years: longer is a mistake, and rotating keys ends it anyway.
 const MAX_MINUTES: i64 = 10 * 366 * 24 * 60;
@@ -115,20 +116,21 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         Use::Rest(_) => (audience, Form::Token),
     };
     let form = args.output.unwrap_or(default_form);
-    print(&form.render(url, token))?;
+    print(&form.render(&url, &token))?;
     Ok(())
 }
 
 impl Form {
-    /// A URL, the token that belongs to it, or both.
-    pub(super) fn render(self, url: String, token: String) -> String {
+    /// A URL, the token that belongs to it, or both. Another server may have written them.
+    pub(super) fn render(self, url: &str, token: &str) -> String {
         match self {
-            Self::Url => url,
-            Self::Token => token,
+            Self::Url => printable(url).into_owned(),
+            Self::Token => printable(token).into_owned(),
             Self::Json => {
                 // The names that the vendor's libraries give these values.
                 let base_url = url.split('?').next().unwrap_or_default();
-                json!({ "baseUrl": base_url, "token": token, "url": url }).to_string()
+                let json = json!({ "baseUrl": base_url, "token": token, "url": url });
+                json_printable(&json.to_string()).into_owned()
             }
         }
     }

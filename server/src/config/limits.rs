@@ -109,11 +109,8 @@ limits! {
         "Request line and headers of one HTTP request or WebSocket handshake.",
         "The request gets 431.";
     handshake_timeout "handshake_timeout_seconds": Duration = 10, 1..=300, "seconds",
-        "Time from accepting a socket to its complete request head.",
+        "Time from accepting a socket to its complete request head, a TLS handshake included.",
         "The socket is closed.";
-    tls_handshakes "tls_handshakes": usize = 512, 1..=65_536, "handshakes",
-        "TLS handshakes under way at once.",
-        "Further ones wait for their turn, no longer than `handshake_timeout_seconds`.";
     close_timeout "close_timeout_seconds": Duration = 5, 1..=60, "seconds",
         "Time a client has to answer a close frame.",
         "The socket is closed without the answer.";
@@ -124,8 +121,8 @@ limits! {
         "Bytes waiting for one client after an attempt to write.",
         "That client is slow: it is closed with 1008.";
     node_queued_bytes "node_queued_bytes": usize = GIB, MIB..=1024 * GIB, "bytes",
-        "Bytes waiting for all clients of the node; a shared payload counts once.",
-        "The clients with the largest queues are closed first.";
+        "Bytes waiting for all clients of the node; a shared payload counts once. The group names of bulk calls may take an eighth as much besides.",
+        "The clients with the largest queues are closed first. A bulk call that waited `ask_timeout_seconds` gets 503.";
     groups_per_connection "groups_per_connection": usize = 1000, 1..=1_000_000, "groups",
         "Groups that one connection is a member of.",
         "Joining one more fails; the connection stays.";

@@ -92,7 +92,7 @@ pub fn limits_reference() -> String {
                 role::MAX_LITERALS,
                 role::MAX_LITERALS
             ),
-            "Further roles have no effect and are logged; a grant or revoke gets 409.",
+            "Those that come last in alphabetical order have no effect, which the log says at level debug; a grant or revoke gets 409.",
         ),
         (
             "patterns with wildcards in a connection's roles",
@@ -102,7 +102,7 @@ pub fn limits_reference() -> String {
                 role::MAX_PATTERNS,
                 pattern::MAX_PATTERN_LEN
             ),
-            "Further roles have no effect and are logged.",
+            "Those that come last in alphabetical order have no effect, which the log says at level debug.",
         ),
         (
             "filter",
@@ -155,7 +155,7 @@ pub fn limits_reference() -> String {
         (
             "REST bodies of all requests while they arrive",
             format!("{} MiB", rest::BODY_BYTES_AT_ONCE >> 20),
-            "The next wait, then get 503.",
+            "The next wait for 5 s, then get 503.",
         ),
         (
             "metadata of a REST send",

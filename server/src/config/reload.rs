@@ -8,7 +8,8 @@ pub struct Reloaded {
     /// The configuration from now on: what was asked for where that is possible, and what the node
     /// runs with elsewhere.
     pub config: Config,
-    /// The keys and tables that the node takes and that have changed.
+    /// The keys and tables that the node takes and that have changed. What files of `tls` hold is
+    /// not compared.
     pub changed: Vec<&'static str>,
     /// The keys that have changed and that only a restart can take.
     pub needs_restart: Vec<String>,
@@ -27,6 +28,7 @@ impl Config {
             ("hub_defaults", self.hub_defaults != wanted.hub_defaults),
             ("hubs", self.hubs != wanted.hubs),
             ("log.level", self.log.level() != wanted.log.level()),
+            ("tls", self.has_other_tls_files(&wanted)),
         ];
         let config = Self {
             access_keys: wanted.access_keys,
@@ -59,6 +61,12 @@ impl Config {
                 .collect(),
             needs_restart,
         })
+    }
+
+    /// Whether both have TLS, with certificates from different places.
+    fn has_other_tls_files(&self, wanted: &Self) -> bool {
+        let both = self.tls.as_ref().zip(wanted.tls.as_ref());
+        both.is_some_and(|(now, wanted)| now.files() != wanted.files())
     }
 
     /// The keys by which `wanted` differs and that a running node cannot take.

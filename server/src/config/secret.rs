@@ -1,7 +1,5 @@
 //! Access keys: their rule, and the three places they are read from.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use hubwire_proto::token::AccessKey;
@@ -9,6 +7,7 @@ use hubwire_proto::token::AccessKey;
 use super::error::{ConfigError, Origin};
 use super::section::{Section, wrong_type};
 use super::tree::Value;
+use crate::regular_file;
 
 /// The key that the vendor publishes for its local emulator. Everybody knows it, so Hubwire takes
 /// it on loopback only.
@@ -20,7 +19,7 @@ const MIN_KEY_BYTES: usize = 32;
 /// More than any key needs.
 const MAX_KEY_BYTES: usize = 4096;
 
-/// A secret file is read no further: enough to see that its key is too long.
+/// The most bytes of a secret file: more than any key and the line break behind it.
 const MAX_FILE_BYTES: u64 = 8192;
 
 /// Takes `text` as an access key, by the rule of the configuration.
@@ -170,9 +169,7 @@ pub(crate) fn warn_if_open(_origin: &Origin, _key: &str, _path: &Path) -> Option
 
 /// Reads a secret, without the one line break that editors and tools leave at the end.
 fn read_secret_file(path: &Path) -> Result<String, String> {
-    let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text))
+    let mut text = regular_file::read_text(path, MAX_FILE_BYTES)
         .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     if text.ends_with('\n') {
         text.pop();

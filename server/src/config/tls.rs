@@ -1,13 +1,13 @@
 //! The keys of `[tls]`: where the certificate and its private key are, and how they are read.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, Origin};
 use super::secret::secret_path;
 use super::section::Section;
-use crate::tls::{self, DevelopmentFiles, Identity};
+use crate::clock::now;
+use crate::regular_file;
+use crate::tls::{self, DevelopmentFiles, Identity, Validity};
 
 /// More than a chain of certificates has.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -15,8 +15,8 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 /// The flag that asks for a certificate of our own.
 const DEVELOPMENT_FLAG: Origin = Origin::Flag("--dev-tls");
 
-/// Where the certificate of the node comes from. The files are read by [`Self::read`] alone, so
-/// that commands that do not serve need no right to read the private key.
+/// Where the certificate of the node comes from. The private key is read by [`Self::read`] alone,
+/// so that commands that do not serve need no right to read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsConfig(Source);
 
@@ -58,6 +58,7 @@ impl TlsConfig {
             (None, Some(_)) => return Err(section.error("key", "needs tls.certificate too")),
         };
         warnings.extend(super::warn_if_open(&key.origin, &key.key, &key.path));
+        warnings.extend(certificate.warn_if_not_valid());
         Ok(Some(Self(Source::Files { certificate, key })))
     }
 
@@ -110,7 +111,7 @@ impl TlsConfig {
                     place.error(&format!("{} {error}", place.path.display()))
                 })
             }
-            Source::Development(files) => tls::prepare(files, tls::now())
+            Source::Development(files) => tls::prepare(files, now())
                 .map_err(|error| ConfigError::new(&DEVELOPMENT_FLAG, "", error.to_string())),
         }
     }
@@ -118,17 +119,42 @@ impl TlsConfig {
 
 impl Place {
     fn read(&self) -> Result<Vec<u8>, ConfigError> {
-        let mut bytes = Vec::new();
-        File::open(&self.path)
-            .and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes))
-            .map_err(|error| {
-                self.error(&format!("cannot read {}: {error}", self.path.display()))
-            })?;
-        Ok(bytes)
+        regular_file::read(&self.path, MAX_FILE_BYTES)
+            .map_err(|error| self.error(&format!("cannot read {}: {error}", self.path.display())))
+    }
+
+    /// What to say about a certificate that clients will not believe now. One that cannot be read
+    /// is an error later, for whoever needs it.
+    fn warn_if_not_valid(&self) -> Option<ConfigError> {
+        let validity = Validity::of_pem(&self.read().ok()?)?;
+        let now = now();
+        let problem = if validity.not_after < now {
+            format!("expired {} ago", about(now.0 - validity.not_after.0))
+        } else if now < validity.not_before {
+            format!(
+                "is not valid for another {}",
+                about(validity.not_before.0 - now.0)
+            )
+        } else {
+            return None;
+        };
+        let path = self.path.display();
+        Some(self.error(&format!(
+            "the certificate in {path} {problem}; clients refuse it"
+        )))
     }
 
     fn error(&self, problem: &str) -> ConfigError {
         ConfigError::new(&self.origin, self.key.as_str(), problem)
+    }
+}
+
+/// A time in seconds, in a unit that says enough.
+fn about(seconds: i64) -> String {
+    match seconds {
+        0..7_200 => format!("{} minutes", seconds / 60),
+        7_200..172_800 => format!("{} hours", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
     }
 }
 

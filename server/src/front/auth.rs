@@ -1,15 +1,16 @@
 //! Whose token is believed for which request (protocol notes: client tokens, REST tokens).
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use hubwire_proto::connection_string::Endpoint;
 use hubwire_proto::token::audience::{accepts_client, accepts_rest};
-use hubwire_proto::token::{self, AccessKey, Claims, TokenError, UnixSeconds};
+use hubwire_proto::token::{self, AccessKey, Claims, TokenError};
 use hyper::header::{AUTHORIZATION, HeaderValue};
 use hyper::{HeaderMap, Uri};
 
 use super::hosts::Hosts;
+use crate::clock::now;
 use crate::config::AuthConfig;
 use crate::keys::{KeyStore, Keys};
 use crate::listener::reply;
@@ -147,14 +148,6 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = line.to_str().ok()?.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("Bearer") && !token.is_empty()).then_some(token)
-}
-
-/// The time as tokens count it.
-pub(crate) fn now() -> UnixSeconds {
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    UnixSeconds(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

@@ -96,8 +96,8 @@ impl Inner {
         self.admit(request, in_path).unwrap_or_else(|refusal| {
             self.counters.reject(refusal.why);
             let url = redact_url(&request.uri().to_string());
-            let (status, reason) = (refusal.status.as_u16(), &refusal.text);
-            tracing::debug!(%peer, url, status, %reason, "client refused");
+            let (status, reason) = (refusal.status.as_u16(), &*refusal.text);
+            tracing::debug!(%peer, url, status, reason, "client refused");
             refusal.into_reply().into()
         })
     }

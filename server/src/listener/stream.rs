@@ -74,6 +74,10 @@ impl Stream {
 impl TlsStream {
     /// Shakes hands on `stream`. A client that speaks plain HTTP is told what to do instead; one
     /// that breaks the protocol, why, as far as TLS has words for it.
+    ///
+    /// Nothing is shared with other handshakes but the threads, and those only while there is
+    /// something to compute: whoever stops half-way takes up a connection of the listener, as a
+    /// silent client without TLS does.
     pub(super) async fn accept(
         acceptor: &Acceptor,
         stream: TcpStream,
@@ -85,8 +89,6 @@ impl TlsStream {
             _ if first[0].is_ascii_uppercase() => return Err(refuse_plain_http(stream).await),
             _ => return Err(HandshakeError::NotTls),
         }
-        // Silent clients wait outside: a place is taken once there is something to do.
-        let _place = acceptor.places.acquire().await.map_err(io::Error::other)?;
         let mut tls = Self {
             stream,
             session: acceptor.session().map_err(SessionError::from)?,

@@ -1,6 +1,5 @@
 //! Connections to a server: name, TCP, TLS.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,8 +17,13 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::regular_file;
+
 /// How long a connection may take, TLS included.
 const CONNECT: Duration = Duration::from_secs(10);
+
+/// The most bytes of a file with authorities; a whole system has about 250 KB of them.
+const MAX_AUTHORITIES: u64 = 16 << 20;
 
 /// A connection, with or without TLS.
 pub(super) type Stream = Box<dyn Duplex>;
@@ -159,7 +163,7 @@ fn connector(authorities: &[PathBuf]) -> Result<TlsConnector, ConnectError> {
 }
 
 fn add(path: &Path, roots: &mut RootCertStore) -> Result<(), String> {
-    let pem = fs::read(path).map_err(|error| error.to_string())?;
+    let pem = regular_file::read(path, MAX_AUTHORITIES).map_err(|error| error.to_string())?;
     let mut count = 0;
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|error| error.to_string())?;

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::connect::{ConnectError, Dialer, Stream};
 use super::{printable, shown};
-use crate::tls::now;
+use crate::clock::now;
 
 /// The most bytes of a response's body. A page of the longest list is far below it.
 const MAX_BODY: usize = 16 << 20;

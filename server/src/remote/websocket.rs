@@ -4,7 +4,6 @@
 //! block one another. What the messages mean is decided by the caller.
 
 use std::io;
-use std::time::Duration;
 
 use hubwire_proto::ws::client::{Messages, encode_masked, read_frame};
 use hubwire_proto::ws::{CloseFrame, DecodeError, Event, Opcode};
@@ -14,14 +13,12 @@ use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 /// The most bytes of a message. A server's own limit is far below it.
 const MAX_MESSAGE: usize = 16 << 20;
 /// Frames that wait for the network.
 const QUEUE: usize = 64;
-/// How long the last frames may take.
-const LAST_FRAMES: Duration = Duration::from_secs(5);
 const READ_BUFFER: usize = 64 << 10;
 
 type Socket = TokioIo<Upgraded>;
@@ -99,10 +96,11 @@ impl WebSocket {
         }
     }
 
-    /// Writes what is queued, then ends the connection; not for ever if the server does not read.
-    pub(crate) async fn finish(self) {
+    /// Writes what is queued, then ends the connection; no longer than `until` if the server does
+    /// not read.
+    pub(crate) async fn finish(self, until: Instant) {
         drop(self.outgoing);
-        let _ = timeout(LAST_FRAMES, self.writer).await;
+        let _ = timeout_at(until, self.writer).await;
     }
 
     /// What the bytes at hand complete.

@@ -1,4 +1,4 @@
-//! Bodies of sends: content type, size, character set, JSON (protocol notes: sends).
+//! Bodies of requests: content type, size, character set, JSON (protocol notes: sends, bulk).
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -16,6 +16,9 @@ use super::error::RestError;
 
 /// How long a body may take to arrive.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a body may wait for room. Short, as bodies that are there in part wait with it, and
+/// those that give up make room for the others.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the rest of a body that nobody wants is read.
 pub(super) const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -88,31 +91,24 @@ impl Bodies {
     }
 
     async fn bytes(&self, body: &mut Incoming) -> Result<(Vec<u8>, Room<'_>), RestError> {
-        let hint = body.size_hint();
-        let least = usize::try_from(hint.lower()).unwrap_or(usize::MAX);
-        if least > self.limit {
+        let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        if declared > self.limit {
             return Err(RestError::too_large(self.limit));
         }
-        // Without a declared length it may become as long as allowed.
-        let most = if hint.exact().is_some() {
-            least
-        } else {
-            self.limit
-        };
-        let room = u32::try_from(pages(most)).unwrap_or(u32::MAX);
-        let room = timeout(TIMEOUT, self.room.acquire_many(room))
+        timeout(TIMEOUT, self.arriving(body, declared))
             .await
-            .ok()
-            .and_then(Result::ok)
-            .ok_or_else(|| RestError::unavailable(NO_ROOM))?;
-        let bytes = timeout(TIMEOUT, self.arriving(body, least))
-            .await
-            .unwrap_or_else(|_| Err(RestError::body_timeout()))?;
-        Ok((bytes, room))
+            .unwrap_or_else(|_| Err(RestError::body_timeout()))
     }
 
-    async fn arriving(&self, body: &mut Incoming, least: usize) -> Result<Vec<u8>, RestError> {
-        let mut bytes = Vec::with_capacity(least);
+    /// Takes room for what has arrived, not for what was announced: callers that announce much and
+    /// send nothing must not keep others waiting.
+    async fn arriving(
+        &self,
+        body: &mut Incoming,
+        declared: usize,
+    ) -> Result<(Vec<u8>, Room<'_>), RestError> {
+        let mut room = self.room(1).await?;
+        let mut bytes = Vec::new();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| RestError::bad_body("The request body is broken."))?;
             // Trailers mean nothing here.
@@ -122,9 +118,25 @@ impl Bodies {
             if data.len() > self.limit - bytes.len() {
                 return Err(RestError::too_large(self.limit));
             }
+            let more = pages(bytes.len() + data.len()).saturating_sub(room.num_permits());
+            if more > 0 {
+                room.merge(self.room(more).await?);
+            }
+            if bytes.is_empty() {
+                bytes.reserve_exact(declared.max(data.len()));
+            }
             bytes.extend_from_slice(&data);
         }
-        Ok(bytes)
+        Ok((bytes, room))
+    }
+
+    async fn room(&self, pages: usize) -> Result<Room<'_>, RestError> {
+        let pages = u32::try_from(pages).unwrap_or(u32::MAX);
+        timeout(ROOM_TIMEOUT, self.room.acquire_many(pages))
+            .await
+            .ok()
+            .and_then(Result::ok)
+            .ok_or_else(|| RestError::unavailable(NO_ROOM))
     }
 }
 

@@ -3,36 +3,24 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use hubwire_core::id::{ConnectionId, ConnectionIdText};
 use hubwire_proto::token::AccessKey;
-use sha2::{Digest as _, Sha256};
-
-/// Keeps this key apart from everything else that the access key does.
-const CONTEXT: &[u8] = b"hubwire continuation token 1";
 
 /// The longest token that is looked at.
 const MAX_LEN: usize = 2048;
 
-/// Seals and opens continuation tokens.
-pub(super) struct CursorKey(Hmac<Sha256>);
+/// Seals and opens continuation tokens, with a key that is for nothing else.
+pub(super) struct CursorKey(AccessKey);
 
 impl CursorKey {
-    /// The key that follows from an access key.
-    pub(super) fn derive(access_key: &AccessKey) -> Self {
-        let digest = Sha256::new()
-            .chain_update(CONTEXT)
-            .chain_update(access_key.expose());
-        // A key shorter than a block is filled up with zeros (RFC 2104 §2).
-        let mut block = [0; 64];
-        block[..32].copy_from_slice(&digest.finalize());
-        Self(Hmac::new(&block.into()))
+    pub(super) fn new(key: AccessKey) -> Self {
+        Self(key)
     }
 
     /// The token of a page that ended with `last`.
     pub(super) fn seal(&self, hub: &str, group: &str, last: ConnectionIdText) -> String {
         let mut token = last.as_str().as_bytes().to_vec();
-        let tag = self.over(hub, group, &token).finalize().into_bytes();
+        let tag = self.0.sign(&sealed(hub, group, &token));
         token.extend_from_slice(&tag);
         URL_SAFE_NO_PAD.encode(token)
     }
@@ -44,15 +32,16 @@ impl CursorKey {
         }
         let token = URL_SAFE_NO_PAD.decode(token).ok()?;
         let (last, tag) = token.split_at_checked(ConnectionId::TEXT_LENGTH)?;
-        self.over(hub, group, last).verify_slice(tag).ok()?;
+        if !self.0.has_signed(&sealed(hub, group, last), tag) {
+            return None;
+        }
         Some(ConnectionId::parse(str::from_utf8(last).ok()?)?.text())
     }
+}
 
-    /// A hub has no zero byte and an id has one length, so no two lists feed the same bytes.
-    fn over(&self, hub: &str, group: &str, last: &[u8]) -> Hmac<Sha256> {
-        let mac = self.0.clone().chain_update(hub).chain_update([0]);
-        mac.chain_update(group).chain_update([0]).chain_update(last)
-    }
+/// What a tag is for. A hub has no zero byte and an id has one length, so no two lists share it.
+fn sealed(hub: &str, group: &str, last: &[u8]) -> Vec<u8> {
+    [hub.as_bytes(), b"\0", group.as_bytes(), b"\0", last].concat()
 }
 
 #[cfg(test)]
@@ -63,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_token_opens_for_its_own_list_only() {
-        let key = |text: &str| CursorKey::derive(&AccessKey::new(text).unwrap());
+        let key = |text: &str| CursorKey::new(AccessKey::new(text).unwrap());
         let last = ConnectionId::new([7; 16], NodeId(0), ShardId(1), Slot(2)).text();
         let token = key("k").seal("chat", "room", last);
         assert_eq!(key("k").open("chat", "room", &token), Some(last));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hubwire_core::ask::{Answer, ReplyTo, TooManyAsks};
-use hubwire_core::command::{self, Action, Command, Selection};
+use hubwire_core::command::{self, Action, Command, GroupNames, Selection};
 use hubwire_core::id::{ConnectionId, ShardSet};
 use hubwire_core::inbox::Wake;
 use hubwire_core::memory::NodeMemory;
@@ -77,8 +77,25 @@ impl Dispatch {
     ///
     /// 503 if they were not in time.
     pub(super) async fn wait_for_memory(&self) -> Result<(), RestError> {
+        self.wait_while(NodeMemory::is_full).await
+    }
+
+    /// The names of groups for a command of many, once those of others leave room for them.
+    ///
+    /// # Errors
+    ///
+    /// 503 if they did not in time.
+    pub(super) async fn group_names<'n>(
+        &self,
+        names: impl IntoIterator<Item = &'n str>,
+    ) -> Result<Arc<GroupNames>, RestError> {
+        self.wait_while(NodeMemory::is_full_for_commands).await?;
+        Ok(GroupNames::new(names, self.memory()))
+    }
+
+    async fn wait_while(&self, is_full: fn(&NodeMemory) -> bool) -> Result<(), RestError> {
         let deadline = Instant::now() + self.timeout;
-        while self.node.memory().is_full() {
+        while is_full(self.node.memory()) {
             if Instant::now() >= deadline {
                 return Err(self.missed(NO_ROOM));
             }
@@ -211,6 +228,7 @@ mod tests {
     /// A way to one shard that nobody runs, with room for one command.
     fn dispatch(timeout: Duration) -> (Arc<Node>, Dispatch) {
         let limits = Limits {
+            node_queued_bytes: 800,
             inbox_commands: 1,
             pending_asks: 1,
             ..Limits::default()
@@ -286,6 +304,27 @@ mod tests {
         // One that could not be answered anyway is not even asked.
         let nobody = Target::Connection("missing".to_owned());
         assert!(exists(&dispatch, &nobody).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn names_of_groups_wait_for_those_that_are_queued() {
+        let (node, dispatch) = dispatch(Duration::from_millis(20));
+        let name = "g".repeat(101);
+        let groups = dispatch.group_names([name.as_str()]).await.unwrap();
+        let join = Action::Join {
+            groups,
+            reply: None,
+        };
+        let everybody = Selection::default();
+        let queued = dispatch.send("chat", &Target::Hub, everybody, join).await;
+        queued.unwrap();
+        let error = dispatch.group_names(["g"]).await.unwrap_err();
+        assert_eq!(error.status, hyper::StatusCode::SERVICE_UNAVAILABLE);
+        dispatch.wait_for_memory().await.unwrap();
+        let mut taken = std::collections::VecDeque::new();
+        node.inbox(ShardId(0)).take(1, &mut taken);
+        drop(taken);
+        dispatch.group_names(["g"]).await.unwrap();
     }
 
     #[tokio::test]

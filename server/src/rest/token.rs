@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use super::error::RestError;
 use super::{Call, Rest};
-use crate::front::{Unauthorized, now};
+use crate::clock::now;
+use crate::front::Unauthorized;
 use crate::listener::{Reply, reply};
 
 #[derive(Serialize)]

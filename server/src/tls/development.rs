@@ -3,24 +3,29 @@
 //!
 //! The authority is there to be trusted by a developer's tools, so what it could be abused for is
 //! kept small: the only name that it may sign for is `localhost`, and its key stays in a file of the
-//! owner's.
+//! owner's. For addresses it may sign without restriction, as one tool or another takes no
+//! certificate of an authority that restricts them.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use hubwire_proto::token::UnixSeconds;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, NameConstraints, SanType, date_time_ymd,
 };
-use rustls::pki_types::CertificateDer;
+use rustls::RootCertStore;
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::ParsedCertificate;
 use thiserror::Error;
 
-use super::{Identity, IdentityError, validity};
+use super::{Identity, validity};
+use crate::{private_file, regular_file};
 
 const DAY: u64 = 86_400;
 /// So long that it has to be trusted once only.
@@ -67,14 +72,11 @@ impl DevelopmentFiles {
     fn server(&self) -> PathBuf {
         self.folder.join("server.pem")
     }
-}
 
-/// The present, from the system's clock.
-pub(crate) fn now() -> UnixSeconds {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    UnixSeconds(0).plus(since)
+    /// Locked by the process that changes the others.
+    fn lock(&self) -> PathBuf {
+        self.folder.join("lock")
+    }
 }
 
 /// The identity in `files`, which are made if there are none, and renewed if they are about to
@@ -90,69 +92,80 @@ pub(crate) fn prepare(
     if let Some(identity) = usable(files, now)? {
         return Ok(identity);
     }
-    if !is_current(&files.authority(), now)? {
+    let folder = &files.folder;
+    private_file::create_folder(folder).map_err(|error| failed(folder, error))?;
+    let path = files.lock();
+    // Until it is dropped, other processes wait. Whoever had to wait finds what the first one made.
+    let _lock = private_file::open_lock(&path)
+        .and_then(|lock| lock.lock().map(|()| lock))
+        .map_err(|error| failed(&path, error))?;
+    if let Some(identity) = usable(files, now)? {
+        return Ok(identity);
+    }
+    if authority(files, now)?.is_none() {
         create(files, now)?;
     } else {
         renew(files, now)?;
     }
-    usable(files, now)?.ok_or_else(|| failed(&files.server(), "cannot be renewed"))
+    let problem = "does not fit ca-key.pem, or is not valid yet; remove the folder";
+    usable(files, now)?.ok_or_else(|| failed(&files.authority(), problem))
 }
 
-/// The identity in the files, if they exist and are good for some time.
+/// The identity in the files, if they exist, fit together and are good for some time.
 fn usable(
     files: &DevelopmentFiles,
     now: UnixSeconds,
 ) -> Result<Option<Identity>, DevelopmentError> {
-    if !is_current(&files.authority(), now)? {
+    let Some(authority) = authority(files, now)? else {
         return Ok(None);
-    }
-    let path = files.server();
+    };
+    let Some(pem) = read(&files.server())? else {
+        return Ok(None);
+    };
+    // What cannot be used is made anew: nobody has to trust this file, unlike the authority.
+    let Ok(identity) = Identity::from_pem(pem.as_bytes(), pem.as_bytes()) else {
+        return Ok(None);
+    };
+    let current = identity.expires_at().is_some_and(|end| lasts(end, now));
+    let usable = current && is_believed(&identity, authority, now);
+    Ok(usable.then_some(identity))
+}
+
+/// The certificate to trust, if it exists and is good for some time.
+fn authority(
+    files: &DevelopmentFiles,
+    now: UnixSeconds,
+) -> Result<Option<CertificateDer<'static>>, DevelopmentError> {
+    let path = files.authority();
     let Some(pem) = read(&path)? else {
         return Ok(None);
     };
-    let identity = Identity::from_pem(pem.as_bytes(), pem.as_bytes())
-        .map_err(|error: IdentityError| failed(&path, error))?;
-    let current = identity.expires_at().is_some_and(|end| lasts(end, now));
-    Ok(current.then_some(identity))
+    let certificate = CertificateDer::from_pem_slice(pem.as_bytes())
+        .map_err(|error| failed(&path, format!("is no certificate: {error}")))?;
+    let current = validity::not_after(&certificate).is_some_and(|end| lasts(end, now));
+    Ok(current.then_some(certificate))
 }
 
-/// Whether `path` holds a certificate that is good for some time; `false` if it does not exist.
-fn is_current(path: &Path, now: UnixSeconds) -> Result<bool, DevelopmentError> {
-    let Some(pem) = read(path)? else {
-        return Ok(false);
+/// Whether a client that trusts `authority` takes the certificate of `identity` (RFC 5280 §6).
+fn is_believed(identity: &Identity, authority: CertificateDer<'static>, now: UnixSeconds) -> bool {
+    let mut roots = RootCertStore::empty();
+    let key = identity.certified_key();
+    let Ok([own, others @ ..]) = roots.add(authority).map(|()| key.cert.as_slice()) else {
+        return false;
     };
-    let certificate = CertificateDer::from_pem_slice(pem.as_bytes())
-        .map_err(|error| failed(path, format!("is no certificate: {error}")))?;
-    Ok(validity::not_after(&certificate).is_some_and(|end| lasts(end, now)))
+    let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+    ParsedCertificate::try_from(own).is_ok_and(|own| {
+        let now = UnixTime::since_unix_epoch(since_epoch(now));
+        verify_server_cert_signed_by_trust_anchor(&own, &roots, others, now, algorithms.all).is_ok()
+    })
 }
 
 fn lasts(end: UnixSeconds, now: UnixSeconds) -> bool {
     end > now.plus(RENEWAL)
 }
 
-/// Makes a folder beside its place and moves it there, so that of two processes that start together
-/// both use the one that came first. A folder that is there already has expired.
+/// Makes all files anew. The certificate to trust comes last: until then nothing is usable.
 fn create(files: &DevelopmentFiles, now: UnixSeconds) -> Result<(), DevelopmentError> {
-    let folder = &files.folder;
-    if folder.exists() {
-        return fill(files, now);
-    }
-    let parent = folder.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(|error| failed(parent, error))?;
-    let beside = DevelopmentFiles::new(unused_name(folder)?);
-    create_folder(&beside.folder).map_err(|error| failed(&beside.folder, error))?;
-    let moved = fill(&beside, now)
-        .and_then(|()| fs::rename(&beside.folder, folder).map_err(|error| failed(folder, error)));
-    if moved.is_err() {
-        let _ = fs::remove_dir_all(&beside.folder);
-        if usable(files, now)?.is_some() {
-            return Ok(());
-        }
-    }
-    moved
-}
-
-fn fill(files: &DevelopmentFiles, now: UnixSeconds) -> Result<(), DevelopmentError> {
     let key = KeyPair::generate().map_err(|error| failed(&files.authority_key(), error))?;
     let certificate = authority_params(now)
         .self_signed(&key)
@@ -215,54 +228,27 @@ fn server_params(now: UnixSeconds) -> Result<CertificateParams, rcgen::Error> {
 }
 
 fn set_lifetime(params: &mut CertificateParams, now: UnixSeconds, lifetime: Duration) {
-    let since = Duration::from_secs(u64::try_from(now.0).unwrap_or_default());
+    let since = since_epoch(now);
     let epoch = date_time_ymd(1970, 1, 1);
     params.not_before = epoch + since.saturating_sub(BACKDATED);
     params.not_after = epoch + since + lifetime;
 }
 
-fn unused_name(folder: &Path) -> Result<PathBuf, DevelopmentError> {
-    let mut random = [0; 8];
-    getrandom::fill(&mut random).map_err(|error| failed(folder, error))?;
-    Ok(folder.with_added_extension(format!("{:016x}", u64::from_ne_bytes(random))))
-}
-
-fn create_folder(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+fn since_epoch(now: UnixSeconds) -> Duration {
+    Duration::from_secs(u64::try_from(now.0).unwrap_or_default())
 }
 
 fn read(path: &Path) -> Result<Option<String>, DevelopmentError> {
-    let mut text = String::new();
-    let read =
-        File::open(path).and_then(|file| file.take(MOST_FILE_BYTES).read_to_string(&mut text));
-    match read {
-        Ok(_) => Ok(Some(text)),
+    match regular_file::read(path, MOST_FILE_BYTES) {
+        // What is not PEM is found out later, and not by its encoding.
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed(path, error)),
     }
 }
 
-/// Puts a file that only its owner may read in place of `path`, all at once.
 fn write(path: &Path, text: &str) -> Result<(), DevelopmentError> {
-    let beside = unused_name(path)?;
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-        .open(&beside)
-        .and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        })
-        .and_then(|()| fs::rename(&beside, path))
-        .map_err(|error| {
-            let _ = fs::remove_file(&beside);
-            failed(path, error)
-        })
+    private_file::replace(path, text).map_err(|error| failed(path, error))
 }
 
 #[expect(
@@ -278,7 +264,10 @@ fn failed(path: &Path, problem: impl ToString) -> DevelopmentError {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::clock::now;
 
     fn files(folder: &tempfile::TempDir) -> DevelopmentFiles {
         DevelopmentFiles::new(folder.path().join("data").join("dev-tls"))
@@ -330,16 +319,56 @@ mod tests {
 
     #[test]
     fn processes_that_start_together_use_one_authority() {
-        let folder = tempfile::tempdir().unwrap();
-        let files = files(&folder);
-        std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| prepare(&files, now()).unwrap());
+        let check = |before: &dyn Fn(&DevelopmentFiles)| {
+            let folder = tempfile::tempdir().unwrap();
+            let files = files(&folder);
+            before(&files);
+            let start = std::sync::Barrier::new(8);
+            let identities: Vec<_> = std::thread::scope(|scope| {
+                let prepare = || {
+                    start.wait();
+                    prepare(&files, now()).unwrap()
+                };
+                let threads: Vec<_> = (0..8).map(|_| scope.spawn(prepare)).collect();
+                let joined = threads.into_iter().map(|thread| thread.join());
+                joined.map(Result::unwrap).collect()
+            });
+            let there = usable(&files, now()).unwrap().unwrap();
+            for identity in identities {
+                assert_eq!(identity.certified_key().cert, there.certified_key().cert);
             }
+            let names = fs::read_dir(&files.folder).unwrap();
+            let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            assert_eq!(names, ["ca-key.pem", "ca.pem", "lock", "server.pem"]);
+        };
+        let long_ago = UnixSeconds(now().0 - 3650 * 86_400);
+        check(&|_| {});
+        check(&|files| drop(prepare(files, long_ago).unwrap()));
+        check(&|files| {
+            prepare(files, now()).unwrap();
+            fs::remove_file(files.authority()).unwrap();
         });
-        assert!(usable(&files, now()).unwrap().is_some());
-        let left: Vec<_> = fs::read_dir(folder.path().join("data")).unwrap().collect();
-        assert_eq!(left.len(), 1, "{left:?}");
+    }
+
+    #[test]
+    fn a_certificate_of_another_authority_is_not_used() {
+        let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let [mine, other] = folders.each_ref().map(files);
+        for files in [&mine, &other] {
+            prepare(files, now()).unwrap();
+        }
+        fs::copy(other.server(), mine.server()).unwrap();
+        let before = contents(&mine);
+        prepare(&mine, now()).unwrap();
+        let after = contents(&mine);
+        assert_eq!(after[0], before[0]);
+        assert_ne!(after[1], before[1]);
+
+        fs::copy(other.server(), mine.server()).unwrap();
+        fs::copy(other.authority_key(), mine.authority_key()).unwrap();
+        let error = prepare(&mine, now()).unwrap_err().to_string();
+        assert!(error.contains("ca.pem: does not fit ca-key.pem"), "{error}");
     }
 
     #[test]
@@ -347,11 +376,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = files(&folder);
         prepare(&files, now()).unwrap();
-        fs::write(files.server(), "nothing").unwrap();
+        fs::write(files.authority(), "nothing").unwrap();
         let error = prepare(&files, now()).unwrap_err().to_string();
-        assert!(
-            error.contains("server.pem: holds no certificate"),
-            "{error}"
-        );
+        assert!(error.contains("ca.pem: is no certificate"), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_certificate_of_the_server_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = files(&folder);
+        prepare(&files, now()).unwrap();
+        let authority = fs::read(files.authority()).unwrap();
+        let whole = fs::read(files.server()).unwrap();
+        for damaged in [&b""[..], b"nothing", b"\xff\xfe", &whole[..whole.len() / 2]] {
+            fs::write(files.server(), damaged).unwrap();
+            prepare(&files, now()).unwrap();
+            assert!(fs::read(files.server()).unwrap().len() > damaged.len());
+            assert_eq!(fs::read(files.authority()).unwrap(), authority);
+        }
     }
 }

@@ -1,8 +1,10 @@
-//! When a certificate expires: the one field of X.509 that is read here (RFC 5280 §4.1.2.5).
+//! When a certificate is valid: the one field of X.509 that is read here (RFC 5280 §4.1.2.5).
 //!
 //! Whether a certificate is to be believed is for clients to say.
 
 use hubwire_proto::token::UnixSeconds;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 const SEQUENCE: u8 = 0x30;
 const INTEGER: u8 = 0x02;
@@ -11,17 +13,46 @@ const GENERALIZED_TIME: u8 = 0x18;
 /// The version, `[0] EXPLICIT`.
 const VERSION: u8 = 0xa0;
 
+/// From when to when a certificate is valid, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Validity {
+    pub(crate) not_before: UnixSeconds,
+    pub(crate) not_after: UnixSeconds,
+}
+
+impl Validity {
+    /// That of the first certificate in a PEM text; `None` if it is not understood.
+    pub(crate) fn of_pem(text: &[u8]) -> Option<Self> {
+        let certificate = CertificateDer::from_pem_slice(text).ok()?;
+        Self::of(&certificate)
+    }
+
+    /// That of a DER-encoded certificate; `None` if it is not understood.
+    fn of(certificate: &[u8]) -> Option<Self> {
+        let validity = validity(certificate)?;
+        let (not_before, rest) = time(validity)?;
+        let (not_after, _) = time(rest)?;
+        Some(Self {
+            not_before,
+            not_after,
+        })
+    }
+}
+
 /// When the DER-encoded `certificate` expires; `None` if it is not understood.
 pub(super) fn not_after(certificate: &[u8]) -> Option<UnixSeconds> {
+    Validity::of(certificate).map(|validity| validity.not_after)
+}
+
+/// The content of the field `validity`.
+fn validity(certificate: &[u8]) -> Option<&[u8]> {
     let (certificate, _) = element(certificate, SEQUENCE)?;
     let (fields, _) = element(certificate, SEQUENCE)?;
     let after_version = element(fields, VERSION).map_or(fields, |(_, rest)| rest);
     let (_serial, rest) = element(after_version, INTEGER)?;
     let (_algorithm, rest) = element(rest, SEQUENCE)?;
     let (_issuer, rest) = element(rest, SEQUENCE)?;
-    let (validity, _) = element(rest, SEQUENCE)?;
-    let (_, not_after) = time(validity)?;
-    time(not_after).map(|(time, _)| time)
+    element(rest, SEQUENCE).map(|(validity, _)| validity)
 }
 
 /// The content of the first element, if its tag is `expected`, and what follows it (X.690 §8.1).
@@ -90,17 +121,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_a_certificate_is_found() {
+    fn beginning_and_end_of_a_certificate_are_found() {
         let check = |year, month, day, expected| {
             let key = rcgen::KeyPair::generate().unwrap();
             let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
             params.not_before = rcgen::date_time_ymd(1975, 1, 1);
             params.not_after = rcgen::date_time_ymd(year, month, day);
             let certificate = params.self_signed(&key).unwrap();
+            let validity = Validity {
+                not_before: UnixSeconds(157_766_400),
+                not_after: UnixSeconds(expected),
+            };
+            let what = format!("{year}-{month}-{day}");
+            assert_eq!(
+                Validity::of_pem(certificate.pem().as_bytes()),
+                Some(validity),
+                "{what}"
+            );
             assert_eq!(
                 not_after(certificate.der()),
-                Some(UnixSeconds(expected)),
-                "{year}-{month}-{day}"
+                Some(validity.not_after),
+                "{what}"
             );
         };
         check(1976, 1, 1, 189_302_400);

@@ -55,6 +55,17 @@ fn hubs_keys_and_the_log_level_are_taken() {
 }
 
 #[test]
+fn the_files_of_a_certificate_are_taken_and_whether_there_is_one_is_not() {
+    let tls = |name: &str| format!("tls = {{ certificate = '{name}', key = 'key' }}");
+    let one = tls("one");
+    check(&one, &one, &[], &[]);
+    check(&one, &format!("\n\n{one}"), &[], &[]);
+    check(&one, &tls("two"), &["tls"], &[]);
+    check("", &one, &[], &["tls"]);
+    check(&one, "", &[], &["tls"]);
+}
+
+#[test]
 fn everything_else_needs_a_restart() {
     for (wanted, key) in [
         ("listen = '127.0.0.1:1'", "listen"),

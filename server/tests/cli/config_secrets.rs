@@ -86,10 +86,7 @@ fn an_empty_secret_is_not_taken() {
             "{ file = 'short' }",
             "an access key needs at least 32 bytes, not 9",
         ),
-        (
-            "{ file = '.' }",
-            "cannot read .: Is a directory (os error 21)",
-        ),
+        ("{ file = '.' }", "cannot read .: is a directory"),
         (
             "{ env = 'EMPTY' }",
             "the environment variable EMPTY is not set or empty",
@@ -159,6 +156,67 @@ fn a_secret_that_everybody_may_read_is_warned_about() {
         &[(variable, "key.txt")],
         &warning(variable, "key.txt"),
     );
+}
+
+/// A pipe would be waited for, at start and at every reload.
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+    let workspace = Workspace::new();
+    let pipe = std::process::Command::new("mkfifo")
+        .arg(workspace.path().join("pipe"))
+        .status();
+    assert!(pipe.unwrap().success());
+    std::os::unix::fs::symlink("pipe", workspace.path().join("link")).unwrap();
+    let check = |args: &[&str], expected: &str| {
+        let run = hubwire(&workspace).args(args).start().wait();
+        assert_eq!(run.code, 2, "{args:?}: {run:?}");
+        assert!(run.stderr.ends_with(expected), "{args:?}: {run:?}");
+    };
+    let no_file = "not a regular file\n";
+    check(
+        &["check-config", "--config", "pipe"],
+        &format!("pipe: cannot read the configuration: {no_file}"),
+    );
+    check(
+        &["check-config", "--access-key-file", "link"],
+        &format!("--access-key-file: access_keys.primary: cannot read link: {no_file}"),
+    );
+    for name in ["pipe", "link", "/dev/zero"] {
+        let file = format!("access_keys.secondary = {{ file = '{name}' }}");
+        workspace.write("hubwire.toml", &file);
+        check(
+            &["check-config", "--config", "hubwire.toml"],
+            &format!("hubwire.toml:1: access_keys.secondary: cannot read {name}: {no_file}"),
+        );
+    }
+    workspace.write("pair.pem", "");
+    let tls = |certificate: &str, key: &str| {
+        let file = format!("[tls]\ncertificate = '{certificate}'\nkey = '{key}'\n");
+        workspace.write("hubwire.toml", &file);
+    };
+    tls("link", "pair.pem");
+    check(
+        &[
+            "serve",
+            "--config",
+            "hubwire.toml",
+            "--listen",
+            "127.0.0.1:0",
+        ],
+        &format!("hubwire.toml:2: tls.certificate: cannot read link: {no_file}"),
+    );
+    tls("pair.pem", "pipe");
+    check(
+        &["check-config", "--config", "hubwire.toml"],
+        &format!("hubwire.toml:3: tls.key: cannot read pipe: {no_file}"),
+    );
+    // The secrets of Kubernetes are links.
+    workspace.write("key.txt", KEY);
+    workspace.set_mode("key.txt", 0o600);
+    std::os::unix::fs::symlink("key.txt", workspace.path().join("key")).unwrap();
+    workspace.write("hubwire.toml", "access_keys.secondary = { file = 'key' }");
+    warned(&workspace, &[], "");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
+use std::time::Duration;
 
 use hubwire_proto::ws::client::encode_masked;
 use hubwire_proto::ws::handshake::accept_key;
@@ -52,9 +53,9 @@ fn client(address: &str, line: &[&str]) -> Finished {
         .finish()
 }
 
-/// A client against a server that accepts the upgrade, sends `bytes` and closes.
-fn client_of(bytes: Vec<u8>) -> Finished {
-    let address = serving(move |head, stream| {
+/// A server that accepts one upgrade, then does what `speak` says.
+fn upgrading(speak: impl Fn(&mut TcpStream) + Send + 'static) -> String {
+    serving(move |head, stream| {
         let header = |name: &str| {
             let line = head.lines().find_map(|line| line.strip_prefix(name));
             line.unwrap().trim().to_owned()
@@ -69,13 +70,31 @@ fn client_of(bytes: Vec<u8>) -> Finished {
              Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).unwrap();
+        speak(stream);
+        true
+    })
+}
+
+/// A client against a server that accepts the upgrade, sends `bytes` and closes.
+fn client_of(bytes: Vec<u8>, line: &[&str]) -> Finished {
+    let address = upgrading(move |stream| {
         stream.write_all(&bytes).unwrap();
         // Closed with something unread, the connection would be reset.
         stream.shutdown(Shutdown::Write).unwrap();
         let _ = stream.read_to_end(&mut Vec::new());
-        true
     });
-    client(&address, &["--watch"])
+    client(&address, line)
+}
+
+/// A server that never closes, and says something ten times a second until nobody listens.
+fn chatting() -> String {
+    upgrading(|stream| {
+        stream.write_all(&text(CONNECTED)).unwrap();
+        let message = text(r#"{"type":"message","from":"server","dataType":"text","data":"hi"}"#);
+        while stream.write_all(&message).is_ok() {
+            thread::sleep(Duration::from_millis(100));
+        }
+    })
 }
 
 fn text(message: &str) -> Vec<u8> {
@@ -116,7 +135,7 @@ fn what_is_no_upgrade_is_refused() {
 #[test]
 fn a_server_that_breaks_the_protocol_or_off_is_told() {
     let check = |bytes: Vec<u8>, stdout: &str, expect: &str| {
-        let finished = client_of(bytes);
+        let finished = client_of(bytes, &["--watch"]);
         assert_eq!(
             (finished.code, finished.stdout.as_str()),
             (1, stdout),
@@ -156,13 +175,101 @@ fn a_server_that_breaks_the_protocol_or_off_is_told() {
     );
 }
 
-/// Runs `hubwire service list` against a server at `address`.
-fn list(address: &str) -> Finished {
+/// The messages that a client takes at most from [`chatting`] before it is gone; if it waited for
+/// the server to close there would be some 600.
+const FEW: usize = 100;
+
+#[test]
+fn the_timeout_covers_connecting_and_closing() {
+    // It takes connections and says nothing.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let finished = client(
+        &listener.local_addr().unwrap().to_string(),
+        &["--timeout", "1"],
+    );
+    assert_eq!(
+        (finished.code, finished.stderr.as_str()),
+        (1, "not connected within 1 s\n")
+    );
+    let finished = client(&chatting(), &["--watch", "--timeout", "1"]);
+    assert_eq!(finished.code, 1, "{finished:?}");
+    assert!(
+        finished.stderr.contains("did not answer the close frame"),
+        "{finished:?}"
+    );
+    assert!(finished.stdout.lines().count() < FEW, "{finished:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_is_not_kept_waiting_for_the_server() {
+    let url = format!("ws://{}/client/hubs/chat?access_token=secret", chatting());
+    let mut client = hubwire(&Workspace::new())
+        .args(["client", "--url", &url, "--watch"])
+        .start();
+    assert_eq!(client.hear(), "connected, connection c");
+    assert_eq!(client.hear(), "server: hi");
+    client.interrupt();
+    let finished = client.wait();
+    assert_eq!(finished.code, 1, "{finished:?}");
+    assert!(
+        finished.stderr.contains("did not answer the close frame"),
+        "{finished:?}"
+    );
+    assert!(finished.stdout.lines().count() < FEW, "{finished:?}");
+}
+
+#[test]
+fn what_is_printed_as_json_does_nothing_to_a_terminal() {
+    let odd = "{\t\"type\":\r\n\"odd\u{9b}2J\u{2028}\u{202e}\u{200f}\u{7f}\"}";
+    let finished = client_of(text(odd), &["--watch", "--json"]);
+    let expect = r#"{ "type":  "odd\u009b2J\u2028\u202e\u200f\u007f"}"#;
+    assert_eq!(finished.stdout, format!("{expect}\n"));
+    let body = "{\"value\":[{\"connectionId\":\"\u{9b}\",\"userId\":\"\u{202e}\"}]}";
+    let finished = service(&answering(ok(body)), &["list", "--group", "g", "--json"]);
+    assert_eq!(
+        finished.success(),
+        r#"{"connectionId":"\u009b","userId":"\u202e"}"#
+    );
+    let token = || answering(ok("{\"token\":\"a\u{9b}\\u001b\\n\"}"));
+    let finished = service(&token(), &["token", "--output", "token"]);
+    assert_eq!(finished.success(), r"a\u{9b}\u{1b}\n");
+    let json = service(&token(), &["token", "--output", "json"]).success();
+    assert!(json.contains(r#""token":"a\u009b\u001b\n""#), "{json}");
+}
+
+#[test]
+fn a_request_has_its_time() {
+    // It takes connections and says nothing, or not enough.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = listener.local_addr().unwrap().to_string();
+    let slow = serving(|_, stream| {
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{";
+        stream.write_all(head).unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+        true
+    });
+    for address in [silent, slow] {
+        let finished = service(&address, &["list", "--group", "g", "--timeout", "1"]);
+        assert_eq!(finished.code, 1, "{finished:?}");
+        assert_eq!(
+            finished.stderr,
+            format!("{address}: no answer within 1 s\n")
+        );
+    }
+}
+
+/// Runs a command about the hub `chat` of a server at `address`.
+fn service(address: &str, line: &[&str]) -> Finished {
     let string = format!("Endpoint=http://{address};AccessKey=k;");
     hubwire(&Workspace::new())
-        .args(["service", "list", "--hub", "chat", "--group", "g"])
+        .args([&["service"], line, &["--hub", "chat"]].concat())
         .env("HUBWIRE_CONNECTION_STRING", &string)
         .finish()
+}
+
+fn list(address: &str) -> Finished {
+    service(address, &["list", "--group", "g"])
 }
 
 fn ok(body: &str) -> Vec<u8> {

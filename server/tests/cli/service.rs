@@ -6,7 +6,7 @@ use hubwire_proto::token::{AccessKey, UnixSeconds, verify};
 use serde_json::Value;
 
 use crate::node::{KEY, Node, on_one_and_four_shards};
-use crate::process::{Finished, hubwire};
+use crate::process::{Finished, Workspace, hubwire};
 
 /// Asks a question about the hub `chat`: its exit code, and what was printed.
 fn ask(node: &Node, line: &[&str]) -> (i32, String) {
@@ -363,5 +363,33 @@ fn speaks_tls() {
     assert_eq!(
         node.service(&[&["list", "--group", "b"], &ca[..]].concat()),
         format!("{id}\tann")
+    );
+}
+
+#[test]
+fn what_cannot_be_sent_for_want_of_a_file_is_a_usage_error() {
+    let check = |string: &str, line: &[&str], expected: &str| {
+        let finished = hubwire(&Workspace::new())
+            .args([&["service"], line, &["--hub", "chat", "--all"]].concat())
+            .env("HUBWIRE_CONNECTION_STRING", string)
+            .finish();
+        assert_eq!(finished.code, 2, "{finished:?}");
+        assert!(finished.stderr.starts_with(expected), "{finished:?}");
+    };
+    check(
+        "Endpoint=http://127.0.0.1:1;AccessKey=k;",
+        &["send", "--file", "nope"],
+        "--file: cannot read nope: ",
+    );
+    let secure = "Endpoint=https://127.0.0.1:1;AccessKey=k;";
+    check(
+        secure,
+        &["send", "hi", "--ca", "nope"],
+        "cannot read nope: ",
+    );
+    check(
+        secure,
+        &["send", "hi", "--ca", "/dev/null"],
+        "cannot read /dev/null: ",
     );
 }

@@ -85,6 +85,33 @@ fn a_wrong_certificate_is_named_with_its_line() {
 }
 
 #[test]
+fn a_certificate_that_is_not_valid_now_is_warned_about() {
+    let workspace = workspace_with_pair();
+    workspace.write("hubwire.toml", GOOD);
+    let check = |(from, to): (i32, i32), expected: &str| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(from, 1, 1);
+        params.not_after = rcgen::date_time_ymd(to, 1, 1);
+        workspace.write("cert.pem", &params.self_signed(&key).unwrap().pem());
+        workspace.write("key.pem", &key.serialize_pem());
+        let run = hubwire(&workspace)
+            .args(["check-config", "--config", "hubwire.toml"])
+            .finish();
+        assert_eq!(run.code, 0, "{run:?}");
+        let begins = "hubwire.toml:2: tls.certificate: the certificate in cert.pem ";
+        let told = run.stderr.strip_prefix(begins).unwrap_or(&run.stderr);
+        assert!(
+            told.starts_with(expected) && told.is_empty() == expected.is_empty(),
+            "{run:?}"
+        );
+    };
+    check((1990, 2020), "expired ");
+    check((2999, 3000), "is not valid for another ");
+    check((1990, 3000), "");
+}
+
+#[test]
 fn with_a_certificate_the_endpoint_is_https() {
     let workspace = workspace_with_pair();
     workspace.write("hubwire.toml", GOOD);

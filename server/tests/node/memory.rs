@@ -1,11 +1,10 @@
 //! Memory of the process as the system sees it: what idle clients cost, and that nothing stays.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 
 use crate::support::raw::{FIN, PING, TEXT, frame, frame_head};
 use crate::support::secure::Trust;
-use crate::support::{Client, Raw, Server, Token, eventually};
+use crate::support::{Client, Raw, Server, Token, descriptors_suffice, eventually};
 
 /// Clients that connect at the same time.
 const CONNECTORS: usize = 4;
@@ -197,15 +196,4 @@ fn greeted(server: &Server, token: &str) -> Raw {
     let mut client = Raw::json(server, "chat", token);
     client.text();
     client
-}
-
-/// Raises this process's limit, which the server inherits, and says whether it is enough.
-fn descriptors_suffice(needed: u64) -> bool {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    setrlimit(Resource::Nofile, raised).is_ok()
-        && limit.maximum.is_none_or(|maximum| maximum >= needed)
 }

@@ -9,6 +9,8 @@ mod tokens;
 
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 pub(crate) use http::{Request, Response};
 pub(crate) use process::{PRIMARY_KEY, SECONDARY_KEY, Server};
 pub(crate) use raw::Raw;
@@ -36,4 +38,15 @@ pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>
         assert!(start.elapsed() < PATIENCE, "this never came true: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Raises this process's limit, which the server inherits, and says whether it is enough.
+pub(crate) fn descriptors_suffice(needed: u64) -> bool {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    setrlimit(Resource::Nofile, raised).is_ok()
+        && limit.maximum.is_none_or(|maximum| maximum >= needed)
 }

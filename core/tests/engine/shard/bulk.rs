@@ -84,7 +84,11 @@ fn a_connection_takes_groups_in_order_up_to_its_bound() {
     let answers = join(&world, names(&world, 5));
     world.run();
     assert_eq!(*answers.lock().unwrap(), [Answer::Refused]);
-    assert_eq!(world.node.numbers().joins_refused, 2);
+    assert_eq!(
+        world.node.numbers().joins_refused,
+        1,
+        "it is not asked for the one behind"
+    );
     let mut is_member = |group: &str| {
         deliver(&world, Target::Group(group.into()), "hi");
         world.run();
@@ -157,4 +161,78 @@ fn one_that_goes_between_two_of_its_groups_leaves_nothing_behind() {
     }
     world.run();
     world.assert_empty();
+}
+
+/// Ticks of the one shard until the command has given back its names.
+fn ticks(world: &mut World) -> usize {
+    world.arrive_all();
+    let mut ticks = 0;
+    while world.node.memory().queued() > 0 {
+        world.tick(0, || true);
+        ticks += 1;
+        assert!(ticks < 100_000, "the change does not end");
+    }
+    ticks
+}
+
+#[test]
+fn a_member_costs_no_more_names_than_it_has_or_may_have_groups() {
+    const CLIENTS: usize = 10;
+    const MEMBERS: usize = 10;
+    let limits = Limits {
+        groups_per_connection: 3,
+        ..Limits::default()
+    };
+    let budget = TickBudget {
+        members: MEMBERS,
+        ..TickBudget::default()
+    };
+    let mut world = World::new(1, limits, &budget);
+    let joining = Joining {
+        groups: &["g1998", "kept"],
+        ..Joining::default()
+    };
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| connect(&mut world, &joining))
+        .collect();
+    // A tick does half of its budget for one busy hub, and may end before that with a member.
+    let most = |units: usize| CLIENTS * units / (MEMBERS / 2) + CLIENTS;
+    let answers = join(&world, names(&world, 2000));
+    let taken = ticks(&mut world);
+    assert!(taken <= most(1 + 4), "{taken} ticks to join");
+    assert_eq!(*answers.lock().unwrap(), [Answer::Refused]);
+    assert_eq!(world.node.numbers().joins_refused, CLIENTS as u64);
+    assert_eq!(world.node.numbers().groups, 3, "g0 is the third");
+
+    let groups = names(&world, 2000);
+    let left = ask(&world, Target::All, |reply| Action::Leave {
+        groups: Some(groups),
+        reply: Some(reply),
+    });
+    let taken = ticks(&mut world);
+    assert!(taken <= most(1 + 3), "{taken} ticks to leave");
+    assert_eq!(applied(&left), CLIENTS);
+    assert_eq!(world.node.numbers().groups, 1, "the one that is not named");
+    drop(clients);
+}
+
+#[test]
+fn a_name_that_comes_again_is_no_work() {
+    let mut world = World::new(
+        1,
+        Limits::default(),
+        &TickBudget {
+            members: 10,
+            ..TickBudget::default()
+        },
+    );
+    let clients: Vec<_> = (0..10)
+        .map(|_| connect(&mut world, &Joining::default()))
+        .collect();
+    let many = ["a", "b"].into_iter().cycle().take(2000);
+    let answers = join(&world, GroupNames::new(many, world.node.memory()));
+    let taken = ticks(&mut world);
+    assert!(taken <= 20, "{taken} ticks");
+    assert_eq!(applied(&answers), clients.len());
+    assert_eq!(world.node.numbers().groups, 2);
 }

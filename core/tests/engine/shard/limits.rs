@@ -1,7 +1,7 @@
 //! Bounds, and that meeting one concerns nobody else.
 
 use hubwire_core::ask::Answer;
-use hubwire_core::command::{Action, Target};
+use hubwire_core::command::{Action, GroupNames, Target};
 use hubwire_core::settings::Limits;
 
 use super::{ask, connect, deliver, group, member, world};
@@ -149,6 +149,32 @@ fn when_the_node_is_out_of_memory_the_largest_queue_ends_and_the_rest_goes_on() 
     other.close(1000);
     world.run();
     world.assert_empty();
+}
+
+#[test]
+fn names_of_groups_that_wait_end_nobody_and_keep_no_publisher_waiting() {
+    let mut world = world(Limits {
+        node_queued_bytes: 10_000,
+        ..Limits::default()
+    });
+    let stuck = connect(
+        &mut world,
+        &Joining {
+            groups: &["room"],
+            room: 200,
+            ..Joining::default()
+        },
+    );
+    let mut publisher = connect(&mut world, &Joining::default());
+    let names: Vec<_> = (0..2000).map(|number| format!("group {number}")).collect();
+    let held = GroupNames::new(names.iter().map(String::as_str), world.node.memory());
+    assert!(world.node.memory().queued() > 10_000);
+    publisher.text(&json::publish("room", &"x".repeat(900), false, Some(1)));
+    world.pass(500);
+    assert_eq!(publisher.receive_all(), [Seen::Text(json::acked(1))]);
+    assert_eq!(world.node.numbers().closed_for_memory, 0);
+    assert!(!stuck.pipe().server_gone);
+    drop(held);
 }
 
 #[test]

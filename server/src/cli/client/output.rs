@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::message::Message;
 use crate::cli::output::try_print;
-use crate::remote::printable;
+use crate::remote::{json_printable, printable};
 
 /// How messages are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +34,7 @@ impl Output {
     /// A message to a PubSub client, as it came and as it was understood.
     pub(super) fn message(&self, raw: &str, message: &Message) -> io::Result<()> {
         if self.0 != Form::Readable {
-            // Outside of strings, where there is none, a line break is only a blank.
-            return try_print(&raw.replace(['\n', '\r'], " "));
+            return try_print(&json_printable(raw));
         }
         match message {
             Message::Connected {
@@ -58,7 +57,10 @@ impl Output {
     /// A text message to a simple client.
     pub(super) fn text(&self, text: &str) -> io::Result<()> {
         match self.0 {
-            Form::Wrapped => try_print(&json!({ "dataType": "text", "data": text }).to_string()),
+            Form::Wrapped => {
+                let json = json!({ "dataType": "text", "data": text }).to_string();
+                try_print(&json_printable(&json))
+            }
             Form::Readable | Form::Raw => try_print(&printable(text)),
         }
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use hubwire_proto::ws::Opcode;
 use tokio::sync::mpsc::{self, OwnedPermit};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::command::{Command, HELP};
 use super::input::{self, Line};
@@ -26,7 +27,10 @@ const SIMPLE_HINT: &str = "every line is a message; the end of the input leaves"
 const GOODBYE: Duration = Duration::from_secs(60);
 /// How long it may be silent meanwhile.
 const GOODBYE_SILENCE: Duration = Duration::from_secs(10);
-const UNANSWERED: &str = "the server did not answer the close frame";
+/// How long it may take in all once somebody wants the session to stop.
+const STOP: Duration = Duration::from_secs(2);
+/// How long the last frames may take.
+const LAST_FRAMES: Duration = Duration::from_secs(5);
 /// Close code 1000 (RFC 6455 §7.4.1), as it stands in a close frame.
 const NORMAL_CLOSURE: [u8; 2] = 1000_u16.to_be_bytes();
 
@@ -41,8 +45,10 @@ pub(super) struct Plan {
     pub(super) count: Option<u64>,
     /// Stay when everything is done.
     pub(super) watch: bool,
-    /// Leave after this time.
-    pub(super) timeout: Option<Duration>,
+    /// When to leave.
+    pub(super) leave: Option<Instant>,
+    /// When to be gone, even if the server does not take part in closing.
+    pub(super) end: Option<Instant>,
     /// Whether commands are read from standard input.
     pub(super) input: bool,
 }
@@ -60,6 +66,8 @@ pub(super) struct Session {
     /// `None` once it has ended.
     input: Option<mpsc::Receiver<Line>>,
     timers: Timers,
+    /// When it is over, whatever is missing.
+    end: Option<Instant>,
     greeted: bool,
     last_ack_id: u64,
     /// Requests that are not acknowledged yet, by their ack id.
@@ -91,6 +99,8 @@ enum Step {
 enum End {
     /// Say goodbye.
     Leave,
+    /// The same, and be quick about it.
+    Stop,
     /// The other side has said goodbye, or nothing more can be said.
     Over(anyhow::Error),
 }
@@ -108,7 +118,8 @@ impl Session {
             at_terminal,
             first: plan.first.into(),
             input: plan.input.then(input::lines),
-            timers: Timers::new(Instant::now(), plan.timeout, plan.simple),
+            timers: Timers::new(Instant::now(), plan.leave, plan.simple),
+            end: plan.end,
             greeted: plan.simple,
             last_ack_id: 0,
             pending: BTreeMap::new(),
@@ -138,16 +149,34 @@ impl Session {
                 break end;
             }
         };
+        let patience = match end {
+            End::Leave => GOODBYE,
+            End::Stop => STOP,
+            End::Over(_) => LAST_FRAMES,
+        };
+        let until = self.end_within(patience);
         let result = match end {
-            End::Leave => self.leave(&mut stop).await.and_then(|()| self.verdict()),
+            End::Leave | End::Stop => self
+                .leave(&mut stop, until)
+                .await
+                .and_then(|()| self.verdict()),
             End::Over(error) => Err(error),
         };
+        let until = self.end_within(LAST_FRAMES);
         let Self {
             socket, outgoing, ..
         } = self;
         drop(outgoing);
-        socket.finish().await;
+        socket.finish(until).await;
         result
+    }
+
+    /// Has the session end after `time` at the latest, and says when that is.
+    fn end_within(&mut self, time: Duration) -> Instant {
+        let until = Instant::now() + time;
+        let until = self.end.map_or(until, |end| end.min(until));
+        self.end = Some(until);
+        until
     }
 
     fn is_done(&self) -> bool {
@@ -187,7 +216,7 @@ impl Session {
                 self.receive(incoming)?;
             }
             Turn::Do(permit, step) => self.perform(permit, step)?,
-            Turn::Stop => return Err(End::Leave),
+            Turn::Stop => return Err(End::Stop),
             Turn::Time => match self.timers.due(Instant::now()) {
                 Some(Due::End) => return Err(End::Leave),
                 Some(Due::Fail(problem)) => return Err(End::Over(anyhow::Error::msg(problem))),
@@ -316,27 +345,29 @@ impl Session {
 
     /// Closes, and prints what still comes until the server has closed too. A second request to
     /// stop ends it at once.
-    async fn leave(&mut self, stop: &mut StopRequests) -> anyhow::Result<()> {
+    async fn leave(&mut self, stop: &mut StopRequests, until: Instant) -> anyhow::Result<()> {
         let goodbye = async {
             let close = frame(Opcode::Close, &NORMAL_CLOSURE)?;
             // If the connection is broken, reading from it tells why.
             let _ = self.outgoing.send(close).await;
             loop {
                 let next = timeout(GOODBYE_SILENCE, self.socket.next());
-                match next.await.context(UNANSWERED)?? {
+                match next.await.map_err(unanswered)?? {
                     Incoming::Close(_) => return anyhow::Ok(()),
                     incoming => match self.receive(incoming) {
                         Ok(()) => {}
                         Err(End::Over(error)) => return Err(error),
-                        Err(End::Leave) => return Ok(()),
+                        Err(End::Leave | End::Stop) => return Ok(()),
                     },
                 }
             }
         };
         tokio::select! {
-            result = timeout(GOODBYE, goodbye) => result.context(UNANSWERED)?,
-            () = stop.next() => Ok(()),
+            result = timeout_at(until, goodbye) => return result.map_err(unanswered)?,
+            () = stop.next() => {}
         }
+        self.end_within(Duration::ZERO);
+        Ok(())
     }
 
     /// Whether everything was done that was asked for.
@@ -381,6 +412,10 @@ impl Session {
             None => anyhow::anyhow!("{error}"),
         }
     }
+}
+
+fn unanswered(_: Elapsed) -> anyhow::Error {
+    anyhow::Error::msg("the server did not answer the close frame")
 }
 
 /// The next command or line, once there is room to send what it asks for. Nothing is lost if the

@@ -36,9 +36,9 @@ pub(super) enum Due {
 }
 
 impl Timers {
-    pub(super) fn new(now: Instant, timeout: Option<Duration>, simple: bool) -> Self {
+    pub(super) fn new(now: Instant, end: Option<Instant>, simple: bool) -> Self {
         Self {
-            end: timeout.map(|timeout| now + timeout),
+            end,
             greeting: (!simple).then(|| now + GREETING),
             heard: now,
             asked: now,
@@ -125,7 +125,7 @@ mod tests {
     fn each_thing_awaited_has_its_time() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut timers = Timers::new(start, Some(Duration::from_secs(20)), false);
+        let mut timers = Timers::new(start, Some(at(20)), false);
         assert_eq!(timers.next(), at(10));
         assert!(matches!(timers.due(at(10)), Some(Due::Fail(_))));
         timers.greeted();

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::target::{AnyTarget, PartTarget};
 use super::{Hub, HubArgs};
 use crate::cli::output::try_print;
-use crate::remote::{Call, printable};
+use crate::remote::{Call, json_printable, printable};
 
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("target").args(["all", "group", "user", "connection"]).required(true))]
@@ -138,7 +138,7 @@ impl Hub {
 impl Member {
     fn line(&self, as_json: bool) -> anyhow::Result<String> {
         if as_json {
-            return Ok(serde_json::to_string(self)?);
+            return Ok(json_printable(&serde_json::to_string(self)?).into_owned());
         }
         let user = self.user_id.as_deref().unwrap_or_default();
         let (id, user) = (printable(&self.connection_id), printable(user));

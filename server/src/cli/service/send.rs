@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::ValueEnum;
 use hyper::Method;
 
@@ -75,21 +74,25 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 impl Args {
-    fn message(&self) -> anyhow::Result<Vec<u8>> {
+    fn message(&self) -> Result<Vec<u8>, ConfigError> {
         if let Some(message) = &self.message {
             return Ok(message.clone().into_bytes());
         }
         if let Some(path) = &self.file {
-            return File::open(path)
-                .and_then(read)
-                .with_context(|| format!("cannot read {}", path.display()));
+            return File::open(path).and_then(read).map_err(|error| {
+                let problem = format!("cannot read {}: {error}", path.display());
+                ConfigError::new(&Origin::Flag("--file"), "", problem)
+            });
         }
         let input = io::stdin();
         if input.is_terminal() {
             let problem = "needed, or --file FILE, or a message on the standard input";
-            return Err(ConfigError::new(&Origin::Default, "MESSAGE", problem).into());
+            return Err(ConfigError::new(&Origin::Default, "MESSAGE", problem));
         }
-        read(input.lock()).context("cannot read the standard input")
+        read(input.lock()).map_err(|error| {
+            let problem = format!("cannot read the standard input: {error}");
+            ConfigError::new(&Origin::Default, "MESSAGE", problem)
+        })
     }
 }
 

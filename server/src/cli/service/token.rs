@@ -79,6 +79,6 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<()> {
         .audience(args.client_type.client_type(), hub.name.raw());
     let address = audience.replacen("http", "ws", 1);
     let url = format!("{address}?access_token={token}");
-    print(&args.output.render(url, token))?;
+    print(&args.output.render(&url, &token))?;
     Ok(())
 }

@@ -4,6 +4,39 @@ use super::{HUB, VERSIONS, member, send};
 use crate::support::{Request, SECONDARY_KEY, Token, eventually, on_one_and_four_shards};
 
 #[test]
+fn what_callers_write_is_harmless_in_the_log() {
+    on_one_and_four_shards("", |server| {
+        let odd = "%1B%5B2J%0D%0AERROR%20forged%20line%C2%9B%E2%80%AE";
+        for path in [
+            format!("{HUB}/:send?filter=x{odd}"),
+            format!("{HUB}/groups/a/connections?api-version={odd}"),
+            format!("{HUB}/permissions/{odd}/connections/a"),
+            format!("{HUB}/users/{odd}/:{odd}"),
+            format!("/{odd}"),
+        ] {
+            server.send(
+                Request::new("POST", &path)
+                    .body("text/plain", "x")
+                    .authorized(server),
+            );
+        }
+        let log = eventually("the refusals are logged", || {
+            let log = server.log();
+            (log.matches("REST request refused").count() >= 4).then_some(log)
+        });
+        assert!(log.contains("forged line"), "{log}");
+        assert!(
+            !log.contains(['\u{1b}', '\r', '\u{9b}', '\u{202e}']),
+            "{log:?}"
+        );
+        assert!(
+            !log.lines().any(|line| line.starts_with("ERROR forged")),
+            "{log:?}"
+        );
+    });
+}
+
+#[test]
 fn only_believable_tokens_for_this_path_are_obeyed() {
     on_one_and_four_shards("", |server| {
         let path = format!("{HUB}/:send");

@@ -1,5 +1,7 @@
 //! Sending: types, bodies, who gets it and who does not.
 
+use std::io::{ErrorKind, Write as _};
+
 use hubwire_proto::percent;
 
 use super::{HUB, mark, member, send};
@@ -323,5 +325,37 @@ fn metadata_travels_in_headers() {
         }
         mark(server);
         assert_eq!(json.message()["data"], "mark");
+    });
+}
+
+#[test]
+fn bodies_that_are_announced_and_do_not_come_keep_nobody_waiting() {
+    on_one_and_four_shards("", |server| {
+        let path = format!("{HUB}/:send");
+        let chunk = "400\r\n".to_owned() + &"x".repeat(0x400) + "\r\n";
+        // More than fits if room were taken for what is announced.
+        let idle: Vec<_> = (0..160)
+            .map(|nth| {
+                let mut socket = server.dial();
+                let announced = Request::new("POST", &path)
+                    .authorized(server)
+                    .header("Content-Type", "text/plain");
+                let (announced, begun) = match nth % 2 {
+                    0 => (announced.header("Content-Length", "1048576"), "x"),
+                    _ => (announced.header("Transfer-Encoding", "chunked"), &*chunk),
+                };
+                let mut bytes = announced.bytes(&server.authority());
+                bytes.extend_from_slice(begun.as_bytes());
+                socket.write_all(&bytes).unwrap();
+                socket
+            })
+            .collect();
+        assert_eq!(send(server, &path, "text/plain", "x".repeat(1 << 20)), 202);
+        for socket in &idle {
+            let mut byte = [0];
+            socket.set_nonblocking(true).unwrap();
+            let waiting = socket.peek(&mut byte).unwrap_err();
+            assert_eq!(waiting.kind(), ErrorKind::WouldBlock);
+        }
     });
 }

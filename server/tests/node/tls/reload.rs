@@ -49,17 +49,21 @@ fn reload(server: &Server, result: &str) {
     });
 }
 
+/// The configuration of a server with the pair that is in `directory`.
+fn settings(directory: &Path) -> String {
+    format!(
+        "[tls]\ncertificate = \"{0}/cert.pem\"\nkey = \"{0}/key.pem\"\n",
+        directory.display()
+    )
+}
+
 #[test]
 fn a_new_certificate_is_for_new_connections_and_the_old_ones_stay() {
     for shards in [1, 4] {
         let directory = tempfile::tempdir().unwrap();
         let (first, second) = (Pair::new(), Pair::new());
         first.write(directory.path());
-        let settings = format!(
-            "[tls]\ncertificate = \"{0}/cert.pem\"\nkey = \"{0}/key.pem\"\n",
-            directory.path().display()
-        );
-        let server = Server::start(shards, &settings);
+        let server = Server::start(shards, &settings(directory.path()));
         let token = member_token(&server);
         let mut old = first.trust().json(&server, &token);
         assert!(first.is_shown_to(&old));
@@ -79,9 +83,10 @@ fn a_new_certificate_is_for_new_connections_and_the_old_ones_stay() {
         ] {
             std::fs::write(directory.path().join("cert.pem"), certificate).unwrap();
             std::fs::write(directory.path().join("key.pem"), key).unwrap();
+            let before = server.log().len();
             reload(&server, "refused");
             eventually("the log says why", || {
-                server.log().contains(problem).then_some(())
+                server.log()[before..].contains(problem).then_some(())
             });
             drop(second.trust().json(&server, &token));
         }
@@ -95,4 +100,34 @@ fn a_new_certificate_is_for_new_connections_and_the_old_ones_stay() {
             }
         }
     }
+}
+
+#[test]
+fn the_log_says_whether_the_certificate_is_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let pair = Pair::new();
+    pair.write(directory.path());
+    let server = Server::start(1, &settings(directory.path()));
+    let check = |changed: &str| {
+        let before = server.log().len();
+        reload(&server, "applied");
+        let expected = format!("configuration reloaded changed=\"{changed}\"");
+        eventually(&expected, || {
+            server.log()[before..].contains(&expected).then_some(())
+        });
+    };
+    check("nothing");
+    Pair::new().write(directory.path());
+    check("tls");
+    check("nothing");
+    let elsewhere = tempfile::tempdir().unwrap();
+    for name in ["cert.pem", "key.pem"] {
+        std::fs::copy(directory.path().join(name), elsewhere.path().join(name)).unwrap();
+        let path = |folder: &Path| folder.join(name).display().to_string();
+        server.edit(&path(directory.path()), &path(elsewhere.path()));
+    }
+    check("tls");
+    pair.write(elsewhere.path());
+    server.edit("\"trace\"", "\"debug\"");
+    check("log.level, tls");
 }
