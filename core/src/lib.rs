@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod node;
 pub mod outbox;
 pub mod publication;
+pub mod response;
 pub mod session;
 pub mod settings;
 pub mod shard;

@@ -7,7 +7,8 @@ use std::sync::{Arc, OnceLock};
 
 use hubwire_proto::message::DataType;
 use hubwire_proto::metadata::Metadata;
-use hubwire_proto::{json, simple, ws};
+use hubwire_proto::protobuf::JsonField;
+use hubwire_proto::{json, protobuf, simple, ws};
 
 use crate::Millis;
 use crate::memory::{Account, Charge, NodeMemory};
@@ -19,14 +20,21 @@ pub enum Encoding {
     Simple,
     /// The envelope of `json.webpubsub.azure.v1`.
     Json,
+    /// The envelope of `protobuf.webpubsub.azure.v1`, with JSON in this field.
+    Protobuf(JsonField),
 }
 
 impl Encoding {
     /// How many encodings there are.
-    pub const COUNT: usize = 2;
+    pub const COUNT: usize = 4;
 
-    fn index(self) -> usize {
-        self as usize
+    const fn index(self) -> usize {
+        match self {
+            Self::Simple => 0,
+            Self::Json => 1,
+            Self::Protobuf(JsonField::JsonData) => 2,
+            Self::Protobuf(JsonField::TextData) => 3,
+        }
     }
 }
 
@@ -147,39 +155,56 @@ impl Publication {
     }
 
     fn encode(&self, encoding: Encoding) -> Vec<u8> {
-        match encoding {
+        let (kind, envelope) = match encoding {
             Encoding::Simple => {
-                let mut frames = Vec::with_capacity(ws::encoded_len(self.payload.len()));
-                ws::encode_message(
-                    simple::message_kind(self.data_type),
-                    &self.payload,
-                    &mut frames,
-                );
-                frames
+                let kind = simple::message_kind(self.data_type);
+                return framed(kind, &self.payload);
             }
-            Encoding::Json => {
-                let mut envelope = Vec::with_capacity(self.payload.len() + 128);
-                match &self.origin {
-                    Origin::Server => {
-                        json::server_message(&mut envelope, self.data_type, &self.payload);
-                    }
-                    Origin::Group { group, from_user } => {
-                        json::group_message(
-                            &mut envelope,
-                            group,
-                            self.data_type,
-                            &self.payload,
-                            from_user.as_deref(),
-                        );
-                    }
-                }
-                if let Some(metadata) = &self.metadata {
-                    json::add_metadata(&mut envelope, metadata);
-                }
-                let mut frames = Vec::with_capacity(ws::encoded_len(envelope.len()));
-                ws::encode_message(ws::MessageKind::Text, &envelope, &mut frames);
-                frames
+            Encoding::Json => (ws::MessageKind::Text, self.json()),
+            Encoding::Protobuf(json) => (ws::MessageKind::Binary, self.protobuf(json)),
+        };
+        framed(kind, &envelope)
+    }
+
+    fn json(&self) -> Vec<u8> {
+        let mut envelope = Vec::with_capacity(self.payload.len() + 128);
+        match &self.origin {
+            Origin::Server => {
+                json::server_message(&mut envelope, self.data_type, &self.payload);
+            }
+            Origin::Group { group, from_user } => {
+                json::group_message(
+                    &mut envelope,
+                    group,
+                    self.data_type,
+                    &self.payload,
+                    from_user.as_deref(),
+                );
             }
         }
+        if let Some(metadata) = &self.metadata {
+            json::add_metadata(&mut envelope, metadata);
+        }
+        envelope
     }
+
+    fn protobuf(&self, json: JsonField) -> Vec<u8> {
+        let (mut envelope, metadata) = (Vec::new(), self.metadata.as_deref());
+        let (data_type, payload) = (self.data_type, &*self.payload);
+        match &self.origin {
+            Origin::Server => {
+                protobuf::server_message(&mut envelope, data_type, payload, json, metadata);
+            }
+            Origin::Group { group, .. } => {
+                protobuf::group_message(&mut envelope, group, data_type, payload, json, metadata);
+            }
+        }
+        envelope
+    }
+}
+
+fn framed(kind: ws::MessageKind, payload: &[u8]) -> Vec<u8> {
+    let mut frames = Vec::with_capacity(ws::encoded_len(payload.len()));
+    ws::encode_message(kind, payload, &mut frames);
+    frames
 }

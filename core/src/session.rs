@@ -9,10 +9,12 @@ use std::sync::Arc;
 
 use hubwire_proto::ack::{self, AckErrorName};
 use hubwire_proto::message::{ClientMessage, Data};
+use hubwire_proto::protobuf::JsonField;
 use hubwire_proto::role::Permissions;
 use hubwire_proto::simple::SimpleMode;
 use hubwire_proto::subprotocol::Subprotocol;
-use hubwire_proto::ws::MessageKind;
+use hubwire_proto::ws::{CloseCode, MessageKind};
+use hubwire_proto::{json, protobuf};
 
 use crate::ack_memory::AckMemory;
 use crate::handler::CallId;
@@ -25,15 +27,61 @@ pub enum Protocol {
     Simple(SimpleMode),
     /// `json.webpubsub.azure.v1`.
     Json,
+    /// `protobuf.webpubsub.azure.v1`.
+    Protobuf,
+}
+
+/// A message that cannot be read on its connection, which is closed for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The code of the close frame.
+    pub code: CloseCode,
+    /// Its reason.
+    pub reason: &'static str,
+    /// The text in `disconnected`.
+    pub message: String,
 }
 
 impl Protocol {
-    /// The encoding of deliveries to such a connection.
+    /// The encoding of deliveries to such a connection. `protobuf_json` is its hub's setting.
     #[must_use]
-    pub fn encoding(&self) -> Encoding {
+    pub fn encoding(&self, protobuf_json: JsonField) -> Encoding {
         match self {
             Self::Simple(_) => Encoding::Simple,
             Self::Json => Encoding::Json,
+            Self::Protobuf => Encoding::Protobuf(protobuf_json),
+        }
+    }
+
+    /// Reads a message of such a connection.
+    ///
+    /// # Errors
+    ///
+    /// [`Unreadable`]. Every message of a simple client can be read.
+    pub fn decode<'a>(
+        &'a self,
+        kind: MessageKind,
+        payload: &'a [u8],
+    ) -> Result<ClientMessage<'a>, Unreadable> {
+        match (self, kind) {
+            (Self::Simple(mode), kind) => Ok(mode.decode(kind, payload)),
+            (Self::Json, _) => json::decode_bytes(payload).map_err(|malformed| Unreadable {
+                code: CloseCode::INVALID_PAYLOAD,
+                reason: json::Malformed::CLOSE_REASON,
+                message: malformed.to_string(),
+            }),
+            (Self::Protobuf, MessageKind::Binary) => {
+                protobuf::decode(payload).map_err(|malformed| Unreadable {
+                    code: CloseCode::INVALID_PAYLOAD,
+                    reason: protobuf::Malformed::CLOSE_REASON,
+                    message: malformed.to_string(),
+                })
+            }
+            (Self::Protobuf, MessageKind::Text) => Err(Unreadable {
+                code: CloseCode::UNSUPPORTED_DATA,
+                reason: protobuf::Malformed::TEXT_CLOSE_REASON,
+                message: protobuf::Malformed::TEXT_CLOSE_REASON.to_owned(),
+            }),
         }
     }
 
@@ -43,6 +91,7 @@ impl Protocol {
         match self {
             Self::Simple(_) => None,
             Self::Json => Some(Subprotocol::Json.name()),
+            Self::Protobuf => Some(Subprotocol::Protobuf.name()),
         }
     }
 }

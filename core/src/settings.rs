@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use hubwire_proto::protobuf::JsonField;
 
 use crate::handler::EventHandler;
 
@@ -93,6 +94,9 @@ pub struct HubSettings {
     /// Ordered; the first match takes an event. A call under way stays with its handler when they
     /// change.
     pub event_handlers: Vec<EventHandler>,
+    /// `protobuf_json`: where JSON goes in messages to protobuf clients. A change reaches the
+    /// connections that are made after it.
+    pub protobuf_json: JsonField,
 }
 
 impl Default for HubSettings {
@@ -101,6 +105,7 @@ impl Default for HubSettings {
             allow_anonymous: false,
             keep_alive_interval_ms: 20_000,
             event_handlers: Vec::new(),
+            protobuf_json: JsonField::default(),
         }
     }
 }

@@ -23,6 +23,7 @@ use hubwire_core::shard::{Attachment, NextTick, Shard, TransportKey};
 use hubwire_core::transport::{Read, Transport, Written};
 use hubwire_proto::message::DataType;
 use hubwire_proto::role::Permissions;
+use hubwire_proto::simple::SimpleMode;
 
 /// Allocations since the start; a reallocation is one more.
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
@@ -95,14 +96,15 @@ impl Transport for Descriptor {
     fn finish(&mut self) {}
 }
 
-/// One shard with `members` idle json connections in one group.
+/// One shard with `members` idle connections in one group.
 struct Room {
     node: Arc<Node>,
     shard: Shard<Descriptor>,
 }
 
 impl Room {
-    fn new(members: u128) -> Self {
+    /// The protocols take turns.
+    fn new(members: u128, protocols: &[Protocol]) -> Self {
         let node = Node::new(NodeId(0), 1, Limits::default(), HubTable::default());
         let doorway = Shard::doorway(&node, ShardId(0));
         let upstream = Box::new(Builtin);
@@ -116,14 +118,14 @@ impl Room {
         );
         let mut room = Self { node, shard };
         let (hub, group): (Arc<str>, Arc<str>) = ("chat".into(), "room".into());
-        for member in 0..members {
+        for (member, protocol) in (0..members).zip(protocols.iter().cycle()) {
             doorway.hand_over(Attachment {
                 seat: room.node.reserve_seat(member.to_be_bytes()).unwrap(),
                 transport: Descriptor(0),
                 unread: Vec::new(),
                 hub: Arc::clone(&hub),
                 user: None,
-                protocol: Protocol::Json,
+                protocol: protocol.clone(),
                 permissions: Permissions::default(),
                 groups: vec![Arc::clone(&group)],
             });
@@ -167,34 +169,42 @@ impl Room {
 /// One test, because the counters are the whole process's.
 #[test]
 fn deliveries_allocate_nothing_and_idle_connections_are_small() {
-    let mut counts = Vec::new();
-    for members in [10, 1000, 5000] {
-        let mut room = Room::new(members);
-        for _ in 0..3 {
-            room.publish();
+    let simple = || Protocol::Simple(SimpleMode::SendEvent);
+    for protocols in [
+        vec![Protocol::Json],
+        vec![Protocol::Protobuf],
+        vec![Protocol::Json, Protocol::Protobuf, simple()],
+    ] {
+        let mut counts = Vec::new();
+        for members in [10, 1000, 5000] {
+            let mut room = Room::new(members, &protocols);
+            for _ in 0..3 {
+                room.publish();
+            }
+            let delivered = room.node.numbers().messages_delivered;
+            let allocations = room.publish();
+            assert_eq!(
+                u128::from(room.node.numbers().messages_delivered - delivered),
+                members
+            );
+            println!("{protocols:?}, {members} members: {allocations} allocations per publication");
+            counts.push(allocations);
         }
-        let delivered = room.node.numbers().messages_delivered;
-        let allocations = room.publish();
-        assert_eq!(
-            u128::from(room.node.numbers().messages_delivered - delivered),
-            members
+        assert!(
+            counts.iter().all(|count| *count == counts[0]),
+            "a delivery allocates: {counts:?}"
         );
-        println!("{members} members: {allocations} allocations per publication");
-        counts.push(allocations);
+        assert!(
+            counts[0] <= 16,
+            "a publication allocates {} times",
+            counts[0]
+        );
     }
-    assert!(
-        counts.iter().all(|count| *count == counts[0]),
-        "a delivery allocates: {counts:?}"
-    );
-    assert!(
-        counts[0] <= 16,
-        "a publication allocates {} times",
-        counts[0]
-    );
 
-    let empty = Room::new(1);
+    let json = [Protocol::Json];
+    let empty = Room::new(1, &json);
     let before = BYTES.load(Ordering::Relaxed);
-    let room = Room::new(10_001);
+    let room = Room::new(10_001, &json);
     let bytes = (BYTES.load(Ordering::Relaxed) - before) / 10_000;
     println!("{bytes} bytes of heap per idle connection, a whole shard's share of 10,000 included");
     drop((empty, room));

@@ -10,6 +10,7 @@ mod json;
 #[path = "../../proto/tests/pattern_reference/naive.rs"]
 mod naive;
 mod pattern;
+mod protobuf;
 mod rest;
 mod token;
 #[path = "../../proto/tests/ws_reference/trace.rs"]
@@ -19,6 +20,7 @@ mod ws;
 pub use filter::filter;
 pub use json::json_decode;
 pub use pattern::pattern;
+pub use protobuf::protobuf;
 pub use rest::rest_path;
 pub use token::token_verify;
 pub use ws::ws_decode;

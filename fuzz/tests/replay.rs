@@ -4,7 +4,7 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::Path;
 
-use hubwire_fuzz::{filter, json_decode, pattern, rest_path, token_verify, ws_decode};
+use hubwire_fuzz::{filter, json_decode, pattern, protobuf, rest_path, token_verify, ws_decode};
 
 fn replay(target: &str, run: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -37,6 +37,11 @@ fn json_decode_corpus() {
 #[test]
 fn pattern_corpus() {
     replay("pattern", pattern);
+}
+
+#[test]
+fn protobuf_corpus() {
+    replay("protobuf", protobuf);
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub mod metadata;
 pub mod name;
 pub mod pattern;
 pub mod percent;
+pub mod protobuf;
 pub mod query;
 pub mod rest;
 pub mod role;

@@ -1,9 +1,12 @@
 //! The vocabulary shared by all client protocols: what a client can ask, and what it carries.
 //!
-//! The codecs ([`crate::json`], [`crate::simple`]) translate between these values and bytes. No
+//! The codecs ([`crate::json`], [`crate::protobuf`], [`crate::simple`]) translate between these values and bytes. No
 //! rule about who may do what lives here.
 
 use std::borrow::Cow;
+
+/// The most seconds for which a client may ask that a message be kept.
+pub(crate) const MAX_TTL_SECONDS: u64 = 300;
 
 /// How the bytes of a message are to be read (protocol notes: data types).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,4 +77,12 @@ pub enum ClientMessage<'a> {
         /// The highest sequence id received.
         sequence_id: u64,
     },
+}
+
+/// Text or JSON as it goes out: what is not UTF-8 after all, with replacement characters.
+pub(crate) fn utf8_or_replaced(bytes: &[u8]) -> Cow<'_, [u8]> {
+    if simdutf8::basic::from_utf8(bytes).is_ok() {
+        return Cow::Borrowed(bytes);
+    }
+    Cow::Owned(String::from_utf8_lossy(bytes).into_owned().into_bytes())
 }

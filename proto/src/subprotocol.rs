@@ -7,17 +7,20 @@
 pub enum Subprotocol {
     /// JSON messages without recovery.
     Json,
+    /// Protobuf messages without recovery.
+    Protobuf,
 }
 
 impl Subprotocol {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Json];
+    pub const ALL: [Self; 2] = [Self::Json, Self::Protobuf];
 
     /// The name in `Sec-WebSocket-Protocol`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Json => "json.webpubsub.azure.v1",
+            Self::Protobuf => "protobuf.webpubsub.azure.v1",
         }
     }
 
@@ -33,9 +36,8 @@ impl Subprotocol {
 /// Predefined names that clients may offer but this server does not speak. They are never
 /// mistaken for custom names: a client that was told its name was accepted would wait for
 /// messages that never come.
-const UNSPOKEN: [&str; 3] = [
+const UNSPOKEN: [&str; 2] = [
     "json.reliable.webpubsub.azure.v1",
-    "protobuf.webpubsub.azure.v1",
     "protobuf.reliable.webpubsub.azure.v1",
 ];
 
@@ -46,12 +48,15 @@ pub enum ClientProtocol {
     Simple,
     /// [`Subprotocol::Json`].
     Json,
+    /// [`Subprotocol::Protobuf`].
+    Protobuf,
 }
 
 impl From<Subprotocol> for ClientProtocol {
     fn from(subprotocol: Subprotocol) -> Self {
         match subprotocol {
             Subprotocol::Json => Self::Json,
+            Subprotocol::Protobuf => Self::Protobuf,
         }
     }
 }

@@ -293,8 +293,11 @@ fn binary_data_is_padded_standard_base64() {
     ] {
         let input =
             |raw| format!(r#"{{"type":"event","event":"e","dataType":"{name}","data":{raw}}}"#);
-        check(&input(r#""AQI=""#), &event(data_type, &[1, 2]));
-        check(&input(r#""+\/8=""#), &event(data_type, &[0xfb, 0xff]));
+        check(&input(r#""GgA=""#), &event(data_type, &[0x1a, 0]));
+        check(
+            &input(r#""GgL7\/w==""#),
+            &event(data_type, &[0x1a, 2, 0xfb, 0xff]),
+        );
         check(&input(r#""""#), &event(data_type, b""));
         for raw in [
             r#""AQI""#,
@@ -317,6 +320,24 @@ fn data_type_is_one_of_four_strings() {
         refuse(
             &format!(r#"{{"type":"event","event":"e","data":1,"dataType":{raw}}}"#),
             "`dataType` must be json, text, binary or protobuf.",
+        );
+    }
+}
+
+#[test]
+fn protobuf_data_is_an_any() {
+    let input =
+        |raw| format!(r#"{{"type":"event","event":"e","dataType":"protobuf","data":"{raw}"}}"#);
+    let any = b"\x0a\x1etype.googleapis.com/demo.Point\x12\x02\x08\x01";
+    check(
+        &input("Ch50eXBlLmdvb2dsZWFwaXMuY29tL2RlbW8uUG9pbnQSAggB"),
+        &event(DataType::Protobuf, any),
+    );
+    // A field that ends too early, a number as type URL, a type URL that is not UTF-8.
+    for raw in ["AQI=", "CAE=", "CgH/"] {
+        refuse(
+            &input(raw),
+            "`data` must hold a google.protobuf.Any when `dataType` is protobuf.",
         );
     }
 }

@@ -177,7 +177,6 @@ fn subprotocols() {
     );
     for name in [
         "json.reliable.webpubsub.azure.v1",
-        "protobuf.webpubsub.azure.v1",
         "Protobuf.Reliable.webpubsub.azure.v1",
     ] {
         check(&[name], Selection::Unsupported(name));
@@ -186,7 +185,7 @@ fn subprotocols() {
     }
     assert_eq!(
         unsupported_text("a"),
-        "The subprotocol a is not supported. Supported subprotocols: json.webpubsub.azure.v1."
+        "The subprotocol a is not supported. Supported subprotocols: json.webpubsub.azure.v1, protobuf.webpubsub.azure.v1."
     );
 }
 

@@ -63,6 +63,7 @@ fn hub_settings(hub: &HubConfig) -> HubSettings {
         allow_anonymous: hub.allow_anonymous,
         keep_alive_interval_ms: milliseconds(hub.keep_alive_interval),
         event_handlers,
+        protobuf_json: hub.protobuf_json,
     }
 }
 

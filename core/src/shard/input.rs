@@ -3,15 +3,15 @@
 //! The bytes lie in the shard's one scratch buffer; nothing borrowed from it outlives the call
 //! that filled it.
 
-use hubwire_proto::json::{self, Malformed};
 use hubwire_proto::message::ClientMessage;
-use hubwire_proto::ws::{self, CloseCode, DecoderLimits, Event, MessageKind};
+use hubwire_proto::ws::{self, DecoderLimits, Event, MessageKind};
 
 use super::connection::{Ending, Phase};
 use super::{Shard, TransportKey};
 use crate::id::Slot;
 use crate::memory::Account;
-use crate::session::{Held, Protocol, Waiting};
+use crate::response::Response;
+use crate::session::{Held, Unreadable, Waiting};
 use crate::transport::{Read, Transport};
 
 impl<T: Transport> Shard<T> {
@@ -141,14 +141,16 @@ impl<T: Transport> Shard<T> {
         let Some(session) = &mut connection.session else {
             return;
         };
-        let is_json = session.protocol == Protocol::Json;
-        let Some(parked) = session.parked_mut() else {
+        if session.parked().is_none() {
             return self.handle_message(slot, kind, payload);
-        };
-        // A ping is answered whatever the session waits for.
-        if is_json && matches!(json::decode_bytes(payload), Ok(ClientMessage::Ping)) {
-            return self.queue_json(slot, json::pong);
         }
+        // A ping is answered whatever the session waits for.
+        if let Ok(ClientMessage::Ping) = session.protocol.decode(kind, payload) {
+            return self.queue_response(slot, &Response::Pong);
+        }
+        let Some(parked) = session.parked_mut() else {
+            return;
+        };
         let held = Held {
             kind,
             payload: payload.into(),
@@ -170,19 +172,18 @@ impl<T: Transport> Shard<T> {
         else {
             return;
         };
-        match &session.protocol {
-            Protocol::Json => match json::decode_bytes(payload) {
-                Ok(message) => self.handle_request(slot, message),
-                Err(malformed) => {
-                    let (code, reason) = (CloseCode::INVALID_PAYLOAD, Malformed::CLOSE_REASON);
-                    self.fail(slot, code, reason, Some(&malformed.to_string()));
-                }
-            },
-            Protocol::Simple(mode) => {
-                // The mode's group name is borrowed by the message, so the mode is cloned; it is
-                // one small allocation for simple publishers and none for the others.
-                let mode = mode.clone();
-                self.handle_request(slot, mode.decode(kind, payload));
+        // A simple client's message borrows the group's name from its mode, so the protocol is
+        // cloned; it is one small allocation for simple publishers and none for the others.
+        let protocol = session.protocol.clone();
+        match protocol.decode(kind, payload) {
+            Ok(message) => self.handle_request(slot, message),
+            Err(unreadable) => {
+                let Unreadable {
+                    code,
+                    reason,
+                    message,
+                } = unreadable;
+                self.fail(slot, code, reason, Some(&message));
             }
         }
     }

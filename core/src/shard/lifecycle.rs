@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hubwire_proto::json;
+use hubwire_proto::protobuf::JsonField;
 use hubwire_proto::ws::{self, CloseCode, Decoder};
 
 use super::connection::{Connection, Ending, Flags, Link, Phase};
@@ -12,7 +12,7 @@ use crate::id::Slot;
 use crate::interest::Kind;
 use crate::memory::Account;
 use crate::outbox::Outbox;
-use crate::publication::Encoding;
+use crate::response::Response;
 use crate::session::{Session, Waiting};
 use crate::transport::Transport;
 use crate::wheel::TimerKind;
@@ -54,7 +54,7 @@ impl<T: Transport> Shard<T> {
             return;
         }
         let hub = self.enter_hub(hub, slot, user.as_ref());
-        let encoding = protocol.encoding();
+        let encoding = protocol.encoding(hub.protobuf_json);
         let connection = Connection {
             seat,
             birth: key.birth,
@@ -111,11 +111,11 @@ impl<T: Transport> Shard<T> {
             .session
             .as_ref()
             .and_then(|session| session.user.clone());
-        if connection.encoding == Encoding::Json {
-            self.queue_json(slot, |out| {
-                json::connected(out, id.as_str(), user.as_deref(), None);
-            });
-        }
+        let connected = Response::Connected {
+            connection_id: id.as_str(),
+            user_id: user.as_deref(),
+        };
+        self.queue_response(slot, &connected);
     }
 
     fn enter_hub(&mut self, name: Arc<str>, slot: Slot, user: Option<&Arc<str>>) -> Entered {
@@ -131,6 +131,7 @@ impl<T: Transport> Shard<T> {
                 all_index: 0,
                 user_index: 0,
                 keep_alive_interval_ms: 0,
+                protobuf_json: JsonField::default(),
             };
         };
         let entry = hub.enter(slot, user);
@@ -147,6 +148,7 @@ impl<T: Transport> Shard<T> {
             all_index: entry.all_index,
             user_index: entry.user_index,
             keep_alive_interval_ms: hub.settings.keep_alive_interval_ms,
+            protobuf_json: hub.settings.protobuf_json,
         }
     }
 
@@ -358,13 +360,8 @@ impl<T: Transport> Shard<T> {
     }
 
     fn say_goodbye(&mut self, slot: Slot, code: CloseCode, reason: &str, message: Option<&str>) {
-        let Some(connection) = self.connections.get(slot) else {
-            return;
-        };
-        if connection.encoding == Encoding::Json
-            && let Some(message) = message
-        {
-            self.queue_json(slot, |out| json::disconnected(out, message));
+        if let Some(message) = message {
+            self.queue_response(slot, &Response::Disconnected(message));
         }
         self.queue_frames(slot, |out| ws::encode_close(code, reason, out));
     }
@@ -472,4 +469,5 @@ struct Entered {
     all_index: u32,
     user_index: u32,
     keep_alive_interval_ms: u64,
+    protobuf_json: JsonField,
 }

@@ -8,6 +8,7 @@ use super::connection::{Link, Phase};
 use super::{MEMORY_RETRY_MS, Shard, TransportKey};
 use crate::id::Slot;
 use crate::memory::{Account, NodeMemory};
+use crate::response::Response;
 use crate::settings::Limits;
 use crate::transport::{Transport, Written};
 
@@ -29,14 +30,17 @@ impl<T: Transport> Shard<T> {
         self.mark_dirty(slot);
     }
 
-    /// Queues a text message that `encode` writes as JSON.
-    pub(super) fn queue_json(&mut self, slot: Slot, encode: impl FnOnce(&mut Vec<u8>)) {
+    /// Queues a message for this client alone, if its protocol has such a message.
+    pub(super) fn queue_response(&mut self, slot: Slot, response: &Response<'_>) {
+        let Some(connection) = self.connections.get(slot) else {
+            return;
+        };
+        let encoding = connection.encoding;
         let mut envelope = std::mem::take(&mut self.envelope);
         envelope.clear();
-        encode(&mut envelope);
-        self.queue_frames(slot, |out| {
-            ws::encode_message(ws::MessageKind::Text, &envelope, out);
-        });
+        if let Some(kind) = response.encode(encoding, &mut envelope) {
+            self.queue_frames(slot, |out| ws::encode_message(kind, &envelope, out));
+        }
         if envelope.capacity() <= super::SCRATCH_BYTES {
             self.envelope = envelope;
         }

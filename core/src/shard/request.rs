@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use hubwire_proto::ack::{self, AckErrorName};
 use hubwire_proto::message::{ClientMessage, Data};
-use hubwire_proto::ws::{self, CloseCode};
-use hubwire_proto::{json, simple};
+use hubwire_proto::ws::CloseCode;
 
 use super::membership::TooManyGroups;
 use super::{MEMORY_RETRY_MS, Shard, TransportKey};
@@ -17,6 +16,7 @@ use crate::id::Slot;
 use crate::inbox::{Mail, WaiterBit};
 use crate::memory::Account;
 use crate::publication::{Encoding, Origin, Publication};
+use crate::response::Response;
 use crate::session::{Request, RequestKind, Step, Waiting};
 use crate::transport::Transport;
 
@@ -63,7 +63,7 @@ impl<T: Transport> Shard<T> {
         };
         match session.receive(message) {
             Step::Ignore => {}
-            Step::Pong => self.queue_json(slot, json::pong),
+            Step::Pong => self.queue_response(slot, &Response::Pong),
             Step::Refuse {
                 ack_id,
                 name,
@@ -431,7 +431,7 @@ impl<T: Transport> Shard<T> {
             .and_then(|connection| connection.session.as_mut())
         {
             session.succeeded(ack_id);
-            self.queue_json(slot, |out| json::ack_ok(out, ack_id));
+            self.queue_response(slot, &Response::AckOk { ack_id });
         }
     }
 
@@ -454,30 +454,30 @@ impl<T: Transport> Shard<T> {
                 ack::INTERNAL_SERVER_ERROR,
                 None,
             ),
-            (Encoding::Json, Some(ack_id)) => self.refuse(slot, ack_id, name, message),
-            (Encoding::Json, None) => {}
+            (Encoding::Json | Encoding::Protobuf(_), Some(ack_id)) => {
+                self.refuse(slot, ack_id, name, message);
+            }
+            (Encoding::Json | Encoding::Protobuf(_), None) => {}
         }
     }
 
     fn refuse(&mut self, slot: Slot, ack_id: u64, name: AckErrorName, message: &str) {
         self.numbers.failed_acks += 1;
-        self.queue_json(slot, |out| json::ack_failed(out, ack_id, name, message));
+        let failed = Response::AckFailed {
+            ack_id,
+            name,
+            message,
+        };
+        self.queue_response(slot, &failed);
     }
 
     fn send_reply(&mut self, slot: Slot, reply: &Reply) {
-        let Some(connection) = self.connections.get(slot) else {
-            return;
-        };
         self.numbers.messages_delivered += 1;
-        match connection.encoding {
-            Encoding::Simple => {
-                let kind = simple::message_kind(reply.data_type);
-                self.queue_frames(slot, |out| ws::encode_message(kind, &reply.bytes, out));
-            }
-            Encoding::Json => self.queue_json(slot, |out| {
-                json::server_message(out, reply.data_type, &reply.bytes);
-            }),
-        }
+        let message = Response::Server {
+            data_type: reply.data_type,
+            bytes: &reply.bytes,
+        };
+        self.queue_response(slot, &message);
     }
 
     fn waiter(&self) -> WaiterBit {

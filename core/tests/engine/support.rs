@@ -3,4 +3,5 @@
 
 pub(crate) mod client;
 pub(crate) mod pipe;
+pub(crate) mod protobuf;
 pub(crate) mod world;

@@ -12,16 +12,13 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::message::{ClientMessage, Data, DataType};
-use crate::name;
+use crate::message::{ClientMessage, Data, DataType, MAX_TTL_SECONDS};
+use crate::{name, protobuf};
 
 /// How deep arrays and objects may nest in `data`. Its envelope is one level more, and 64 levels
 /// is what the strictest client library parses; a deeper value would cut off every such member of
 /// a group.
 pub const MAX_DATA_DEPTH: usize = 63;
-
-/// The most seconds that `ttlSeconds` may name.
-const MAX_TTL_SECONDS: u64 = 300;
 
 /// A message that is no valid request (protocol notes: malformed messages). The connection gets
 /// this text in `disconnected` and is closed with 1007.
@@ -234,6 +231,12 @@ impl<'a> Members<'a> {
                     "`data` must be a base64 string when `dataType` is binary or protobuf",
                 ))?,
         };
+        // Anything else would break the protobuf clients that receive it.
+        if data_type == DataType::Protobuf && protobuf::check_any(&bytes).is_err() {
+            return Err(Malformed::because(
+                "`data` must hold a google.protobuf.Any when `dataType` is protobuf",
+            ));
+        }
         Ok(Data { data_type, bytes })
     }
 

@@ -1,12 +1,10 @@
 //! Writing responses. Every function appends to `out`, so that a caller can reuse one buffer.
 
-use std::borrow::Cow;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::ack::AckErrorName;
-use crate::message::DataType;
+use crate::message::{DataType, utf8_or_replaced};
 use crate::metadata::Metadata;
 
 /// The first message on a connection. `reconnection_token` is for reliable protocols only.
@@ -111,11 +109,11 @@ fn data(out: &mut Vec<u8>, data_type: DataType, bytes: &[u8]) {
     match data_type {
         DataType::Json => {
             raw(out, r#","dataType":"json","data":"#);
-            out.extend_from_slice(&utf8(bytes));
+            out.extend_from_slice(&utf8_or_replaced(bytes));
         }
         DataType::Text => {
             raw(out, r#","dataType":"text","data":"#);
-            string(out, &utf8(bytes));
+            string(out, &utf8_or_replaced(bytes));
         }
         DataType::Binary => {
             raw(out, r#","dataType":"binary","data":"#);
@@ -130,13 +128,6 @@ fn data(out: &mut Vec<u8>, data_type: DataType, bytes: &[u8]) {
 
 fn raw(out: &mut Vec<u8>, json: &str) {
     out.extend_from_slice(json.as_bytes());
-}
-
-fn utf8(bytes: &[u8]) -> Cow<'_, [u8]> {
-    if simdutf8::basic::from_utf8(bytes).is_ok() {
-        return Cow::Borrowed(bytes);
-    }
-    Cow::Owned(String::from_utf8_lossy(bytes).into_owned().into_bytes())
 }
 
 fn base64(out: &mut Vec<u8>, bytes: &[u8]) {

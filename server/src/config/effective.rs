@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use hubwire_proto::protobuf::JsonField;
+
 use super::hub::HubConfig;
 use super::{Config, TlsConfig};
 
@@ -120,6 +122,11 @@ impl Toml {
         self.text("anonymous_connect_policy", policy);
         let interval = hub.keep_alive_interval.as_secs();
         self.bare("web_socket_keep_alive_interval_in_seconds", interval);
+        let field = match hub.protobuf_json {
+            JsonField::JsonData => "json_data",
+            JsonField::TextData => "text_data",
+        };
+        self.text("protobuf_json", field);
         for handler in &hub.event_handlers {
             self.table(&format!("[[{path}.event_handlers]]"));
             self.text("url_template", handler.url_template.as_str());

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hubwire_proto::name::check_event;
+use hubwire_proto::protobuf::JsonField;
 
 use super::error::ConfigError;
 use super::section::{Section, line, wrong_type};
@@ -17,6 +18,8 @@ pub struct HubConfig {
     pub keep_alive_interval: Duration,
     /// Ordered; the first handler that matches an event gets it.
     pub event_handlers: Vec<EventHandlerConfig>,
+    /// Where JSON goes in messages to protobuf clients.
+    pub protobuf_json: JsonField,
 }
 
 /// One event handler of a hub.
@@ -54,6 +57,7 @@ impl Default for HubConfig {
             allow_anonymous: false,
             keep_alive_interval: Duration::from_secs(20),
             event_handlers: Vec::new(),
+            protobuf_json: JsonField::default(),
         }
     }
 }
@@ -98,6 +102,10 @@ impl HubConfig {
                 .iter()
                 .map(EventHandlerConfig::read)
                 .collect::<Result<_, _>>()?,
+            protobuf_json: match section.choice("protobuf_json")? {
+                Some("text_data") => JsonField::TextData,
+                _ => JsonField::JsonData,
+            },
         })
     }
 }

@@ -270,6 +270,13 @@ pub(super) const HUB: &[Key] = &[
         Default::Derived("none; without a file: `builtin:echo` for every event"),
         "Ordered list; the first handler that matches an event gets it.",
     ),
+    Key::new(
+        "protobuf_json",
+        Shape::Choice(&["json_data", "text_data"]),
+        Default::Derived("`json_data`"),
+        "Which field of a message to a protobuf client carries JSON: `json_data`, or `text_data` for \
+         clients that know no other. A change counts for connections made after it.",
+    ),
     Key::absent(
         "event_listeners",
         "event listeners are not supported in this version",

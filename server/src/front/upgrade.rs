@@ -156,6 +156,7 @@ impl Inner {
         let protocol = match protocol {
             ClientProtocol::Simple => Protocol::Simple(mode),
             ClientProtocol::Json => Protocol::Json,
+            ClientProtocol::Protobuf => Protocol::Protobuf,
         };
         let hand_over: Upgrade = Box::new(move |stream, mut unread| {
             // A socket that broke meanwhile gives its seat back.

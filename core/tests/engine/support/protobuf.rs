@@ -1,0 +1,110 @@
+//! `protobuf.webpubsub.azure.v1` in the words of prost, the second implementation.
+
+#[path = "../../../../proto/tests/protobuf_reference/schema.rs"]
+mod schema;
+
+use prost::Message as _;
+
+pub(crate) use schema::{
+    Ack, AckError, Any, Connected, Data, DataMessage, Disconnected, Downstream, Empty, Event,
+    Group, MessageData, Request, Response, SendToGroup, System, SystemMessage, Upstream,
+};
+
+use super::client::Seen;
+
+/// A request, as its bytes.
+pub(crate) fn request(request: Request) -> Vec<u8> {
+    let message = Some(request);
+    Upstream { message }.encode_to_vec()
+}
+
+pub(crate) fn join(group: &str, ack_id: Option<u64>) -> Vec<u8> {
+    request(Request::JoinGroup(Group {
+        group: group.to_owned(),
+        ack_id,
+    }))
+}
+
+pub(crate) fn publish(group: &str, data: Data, ack_id: Option<u64>) -> Vec<u8> {
+    request(Request::SendToGroup(SendToGroup {
+        group: group.to_owned(),
+        ack_id,
+        data: message_data(data),
+        ..SendToGroup::default()
+    }))
+}
+
+pub(crate) fn event(text: &str, ack_id: Option<u64>) -> Vec<u8> {
+    request(Request::Event(Event {
+        event: "e".to_owned(),
+        data: message_data(Data::Text(text.to_owned())),
+        ack_id,
+        ..Event::default()
+    }))
+}
+
+pub(crate) fn ping() -> Vec<u8> {
+    request(Request::Ping(Empty {}))
+}
+
+/// A response, as a client sees it.
+pub(crate) fn seen(response: Response) -> Seen {
+    let message = Some(response);
+    Seen::Binary(Downstream { message }.encode_to_vec())
+}
+
+pub(crate) fn acked(ack_id: u64) -> Seen {
+    seen(Response::Ack(Ack {
+        ack_id,
+        success: true,
+        error: None,
+    }))
+}
+
+pub(crate) fn refused(ack_id: u64, name: &str, message: &str) -> Seen {
+    seen(Response::Ack(Ack {
+        ack_id,
+        success: false,
+        error: Some(AckError {
+            name: name.to_owned(),
+            message: message.to_owned(),
+        }),
+    }))
+}
+
+pub(crate) fn pong() -> Seen {
+    seen(Response::Pong(Empty {}))
+}
+
+pub(crate) fn connected(connection_id: &str, user_id: &str) -> Seen {
+    system(System::Connected(Connected {
+        connection_id: connection_id.to_owned(),
+        user_id: user_id.to_owned(),
+        reconnection_token: String::new(),
+    }))
+}
+
+pub(crate) fn disconnected(reason: &str) -> Seen {
+    system(System::Disconnected(Disconnected {
+        reason: reason.to_owned(),
+    }))
+}
+
+/// A message of a group, or of the server.
+pub(crate) fn message(group: Option<&str>, data: Data) -> Seen {
+    seen(Response::Data(DataMessage {
+        from: group.map_or("server", |_| "group").to_owned(),
+        group: group.map(str::to_owned),
+        data: message_data(data),
+        ..DataMessage::default()
+    }))
+}
+
+fn system(message: System) -> Seen {
+    let message = Some(message);
+    seen(Response::System(SystemMessage { message }))
+}
+
+fn message_data(data: Data) -> Option<MessageData> {
+    Some(MessageData { data: Some(data) })
+}
