@@ -3,6 +3,7 @@
 use crate::config::{load, refused};
 use crate::process::Workspace;
 use hubwire::config::{HubConfig, SystemEvent};
+use hubwire_proto::protobuf::JsonField;
 use std::time::Duration;
 
 /// Every spelling means the same hub.
@@ -12,9 +13,11 @@ fn means_the_same(file: &str) {
         allow_anonymous,
         keep_alive_interval,
         event_handlers,
+        protobuf_json,
     } = config.hub("chat");
     assert!(*allow_anonymous, "{file}");
     assert_eq!(*keep_alive_interval, Duration::from_secs(30), "{file}");
+    assert_eq!(*protobuf_json, JsonField::JsonData, "{file}");
     let [handler] = event_handlers.as_slice() else {
         panic!("{event_handlers:?}");
     };

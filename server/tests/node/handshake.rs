@@ -270,8 +270,12 @@ fn the_answer_names_the_subprotocol_and_never_an_extension() {
         check("x.custom", Ok(Some("x.custom"))); // Case 9, where we echo the name: browsers need it.
         check("x.one, x.two", Ok(Some("x.one")));
         check(
-            "protobuf.webpubsub.azure.v1",
-            Err("json.webpubsub.azure.v1"),
+            "Protobuf.webpubsub.azure.v1, json.webpubsub.azure.v1",
+            Ok(Some("Protobuf.webpubsub.azure.v1")),
+        );
+        check(
+            "protobuf.reliable.webpubsub.azure.v1",
+            Err("json.webpubsub.azure.v1, protobuf.webpubsub.azure.v1"),
         );
         check(
             "json.reliable.webpubsub.azure.v1",

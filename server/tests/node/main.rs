@@ -12,6 +12,7 @@ mod hostile;
 mod listing;
 #[cfg(target_os = "linux")]
 mod memory;
+mod protobuf;
 #[cfg(unix)]
 mod reload;
 mod rest;

@@ -148,6 +148,10 @@ impl Client {
         self.socket.send(Message::text(text)).unwrap();
     }
 
+    pub(crate) fn send_bytes(&mut self, bytes: Vec<u8>) {
+        self.socket.send(Message::binary(bytes)).unwrap();
+    }
+
     /// Joins a group and waits until that is done.
     pub(crate) fn join(&mut self, group: &str) {
         self.acks += 1;
