@@ -1,6 +1,9 @@
 //! `protobuf.webpubsub.azure.v1` byte by byte (protocol notes: protobuf). Case numbers are those
 //! of the notes' black-box cases.
 
+// A test target is all test, but the lints that spare tests look for the attribute.
+#![cfg(test)]
+
 use std::borrow::Cow;
 
 use hubwire_proto::ack::AckErrorName;
