@@ -8,18 +8,17 @@ use hubwire_proto::ws::Opcode;
 use super::model::{ActorIndex, Change, Fate, GroupIndex, Model, Stamp, Whereabouts};
 use super::rights::Right;
 use crate::support::client::{Client, Seen, json};
+use crate::support::protobuf;
 
 /// How a connection speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Speech {
+    /// The words of the json subprotocol, in the bytes of the actor's own.
     Json,
     /// Its messages are events.
     SimpleEvents,
     /// Its messages are publications to a group.
-    SimpleGroup {
-        group: GroupIndex,
-        no_echo: bool,
-    },
+    SimpleGroup { group: GroupIndex, no_echo: bool },
 }
 
 /// What an acknowledged request was.
@@ -66,6 +65,8 @@ pub(crate) struct Actor {
     pub(crate) hub: usize,
     pub(crate) user: Option<usize>,
     pub(crate) speech: Speech,
+    /// It speaks protobuf, not JSON; what it says and hears is translated.
+    pub(crate) in_protobuf: bool,
     /// The only group that it may use, if not all.
     pub(crate) only: Option<GroupIndex>,
     pub(crate) initial: Vec<(GroupIndex, Change)>,
@@ -104,6 +105,7 @@ impl Actor {
             hub,
             user,
             speech,
+            in_protobuf: false,
             only: None,
             initial: Vec::new(),
             connected: None,
@@ -128,7 +130,7 @@ impl Actor {
         Whereabouts {
             hub: self.hub,
             user: self.user,
-            speaks_json: self.speech == Speech::Json,
+            has_subprotocol: self.speech == Speech::Json,
             connected: self.connected,
         }
     }
@@ -147,6 +149,15 @@ impl Actor {
     ) -> Option<bool> {
         let at_first = self.only.is_none_or(|only| only == group);
         model.rights.allow(self.index, right, group, sent, at_first)
+    }
+
+    /// How the actor puts a message of its speech.
+    pub(crate) fn put(&self, text: &str) -> (Opcode, Vec<u8>) {
+        if self.in_protobuf {
+            (Opcode::Binary, protobuf::from_json(text))
+        } else {
+            (Opcode::Text, text.as_bytes().to_vec())
+        }
     }
 
     /// Takes up to `most` bytes and checks what they say. Returns whether there were any.
@@ -210,14 +221,11 @@ impl Actor {
                 }
                 self.end();
             }
+            Seen::Binary(bytes) if self.in_protobuf => {
+                self.check_json(&protobuf::to_json(&bytes), model, events, circumstances);
+            }
+            Seen::Text(_) if self.in_protobuf => panic!("text for a protobuf client"),
             Seen::Text(text) if self.speech == Speech::Json => {
-                // A client that cannot take even the greeting is only told why it ends.
-                let is_goodbye = text.contains(r#""event":"disconnected""#);
-                let is_greeting = text.contains(r#""event":"connected""#);
-                assert!(
-                    is_goodbye || self.greeted != is_greeting,
-                    "connected comes first and once, not {text}"
-                );
                 self.check_json(&text, model, events, circumstances);
             }
             Seen::Text(text) => self.check_data(&text, None, model, events),
@@ -232,6 +240,13 @@ impl Actor {
         events: &mut [Sent],
         circumstances: Circumstances,
     ) {
+        // A client that cannot take even the greeting is only told why it ends.
+        let is_goodbye = text.contains(r#""event":"disconnected""#);
+        let is_greeting = text.contains(r#""event":"connected""#);
+        assert!(
+            is_goodbye || self.greeted != is_greeting,
+            "connected comes first and once, not {text}"
+        );
         let kind = json::string(text, "type").unwrap();
         match (
             kind,

@@ -32,7 +32,7 @@ pub(crate) enum Aim {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wanted {
     User(Option<usize>),
-    SpeaksJson(bool),
+    HasSubprotocol(bool),
     Actor(ActorIndex),
     NotActor(ActorIndex),
     Member(GroupIndex),
@@ -55,7 +55,7 @@ impl Picks {
         match self.wanted {
             None => Some(true),
             Some(Wanted::User(user)) => Some(whereabouts.user == user),
-            Some(Wanted::SpeaksJson(json)) => Some(whereabouts.speaks_json == json),
+            Some(Wanted::HasSubprotocol(has)) => Some(whereabouts.has_subprotocol == has),
             Some(Wanted::Actor(one)) => Some(one == actor),
             Some(Wanted::NotActor(one)) => Some(one != actor),
             Some(Wanted::Member(_) | Wanted::Stranger(_)) => None,
@@ -124,7 +124,7 @@ pub(crate) struct Model {
 pub(crate) struct Whereabouts {
     pub(crate) hub: usize,
     pub(crate) user: Option<usize>,
-    pub(crate) speaks_json: bool,
+    pub(crate) has_subprotocol: bool,
     /// Connected for certain since.
     pub(crate) connected: Option<Stamp>,
 }

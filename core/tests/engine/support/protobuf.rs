@@ -10,7 +10,7 @@ pub(crate) use schema::{
     Group, MessageData, Request, Response, SendToGroup, System, SystemMessage, Upstream,
 };
 
-use super::client::Seen;
+use super::client::{Seen, json};
 
 /// A request, as its bytes.
 pub(crate) fn request(request: Request) -> Vec<u8> {
@@ -107,4 +107,81 @@ fn system(message: System) -> Seen {
 
 fn message_data(data: Data) -> Option<MessageData> {
     Some(MessageData { data: Some(data) })
+}
+
+/// A request of a json client in these bytes; what is none stays what it is.
+pub(crate) fn from_json(text: &str) -> Vec<u8> {
+    let member = |key| json::string(text, key).unwrap_or_default().to_owned();
+    let ack_id = json::number(text, "ackId");
+    let data = || message_data(Data::Text(member("data")));
+    request(match json::string(text, "type") {
+        Some("joinGroup") => Request::JoinGroup(Group {
+            group: member("group"),
+            ack_id,
+        }),
+        Some("leaveGroup") => Request::LeaveGroup(Group {
+            group: member("group"),
+            ack_id,
+        }),
+        Some("sendToGroup") => Request::SendToGroup(SendToGroup {
+            group: member("group"),
+            ack_id,
+            data: data(),
+            no_echo: Some(text.contains(r#""noEcho":true"#)),
+            ..SendToGroup::default()
+        }),
+        Some("event") => Request::Event(Event {
+            event: member("event"),
+            data: data(),
+            ack_id,
+            ..Event::default()
+        }),
+        Some("ping") => Request::Ping(Empty {}),
+        _ => return text.as_bytes().to_vec(),
+    })
+}
+
+/// A response as a json client would see it, if it carries text.
+pub(crate) fn to_json(bytes: &[u8]) -> String {
+    let system = |message: SystemMessage| match message.message.unwrap() {
+        System::Connected(connected) => {
+            let id = connected.connection_id;
+            format!(r#"{{"type":"system","event":"connected","connectionId":"{id}"}}"#)
+        }
+        System::Disconnected(disconnected) => json::disconnected(&disconnected.reason),
+    };
+    match Downstream::decode(bytes).unwrap().message.unwrap() {
+        Response::Ack(Ack {
+            ack_id,
+            success,
+            error: None,
+        }) => {
+            assert!(success, "a failed ack has an error");
+            json::acked(ack_id)
+        }
+        Response::Ack(Ack {
+            ack_id,
+            success,
+            error: Some(AckError { name, message }),
+        }) => {
+            assert!(!success, "an error is a failure");
+            format!(
+                r#"{{"type":"ack","ackId":{ack_id},"success":false,"error":{{"name":"{name}","message":"{message}"}}}}"#
+            )
+        }
+        Response::Data(DataMessage {
+            from, group, data, ..
+        }) => {
+            let Some(Data::Text(text)) = data.and_then(|data| data.data) else {
+                panic!("nobody sends other data");
+            };
+            match (&*from, group) {
+                ("group", Some(group)) => json::from_group(&group, &text),
+                ("server", None) => json::from_server(&text),
+                other => panic!("{other:?}"),
+            }
+        }
+        Response::System(message) => system(message),
+        Response::Pong(_) => json::PONG.to_owned(),
+    }
 }

@@ -53,7 +53,10 @@ impl Game {
                 no_echo: self.random.chance(50),
             },
         };
+        // Without a draw, so that seeds keep their games.
+        let in_protobuf = speech == Speech::Json && index % 4 == 2;
         let protocol = match speech {
+            Speech::Json if in_protobuf => Protocol::Protobuf,
             Speech::Json => Protocol::Json,
             Speech::SimpleEvents => Protocol::Simple(SimpleMode::SendEvent),
             Speech::SimpleGroup { group, no_echo } => Protocol::Simple(SimpleMode::SendToGroup {
@@ -108,6 +111,7 @@ impl Game {
             ..defaults
         });
         let mut actor = Actor::new(index, client, hub, user, speech);
+        actor.in_protobuf = in_protobuf;
         actor.only = only;
         actor.initial = initial;
         let unhandled = speech == Speech::SimpleEvents && self.handlers.may_be_off();
@@ -132,11 +136,12 @@ impl Game {
     fn send_text(&mut self, index: ActorIndex, text: &str) {
         let fragmented = self.random.chance(10);
         let actor = &mut self.actors[index];
+        let (opcode, payload) = actor.put(text);
         if fragmented {
             actor.frame_pings += 1;
-            actor.client.fragments(Opcode::Text, text.as_bytes());
+            actor.client.fragments(opcode, &payload);
         } else {
-            actor.client.text(text);
+            actor.client.frame(opcode, &payload);
         }
     }
 
@@ -283,7 +288,8 @@ impl Game {
                     r#"{"type":"no such"}"#,
                     "[]",
                 ];
-                actor.client.text(self.random.pick(&malformed));
+                let (opcode, payload) = actor.put(self.random.pick(&malformed));
+                actor.client.frame(opcode, &payload);
                 actor.silent = true;
                 actor.may_end = true;
             }

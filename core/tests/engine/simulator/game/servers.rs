@@ -247,7 +247,7 @@ impl Game {
         let wanted = self.random.chance(30).then(|| match self.random.below(6) {
             0 => Wanted::User(None),
             1 => Wanted::User(Some(self.random.below(USERS.len()))),
-            2 => Wanted::SpeaksJson(self.random.chance(50)),
+            2 => Wanted::HasSubprotocol(self.random.chance(50)),
             3 => Wanted::Actor(self.random.below(self.actors.len())),
             4 => Wanted::NotActor(self.random.below(self.actors.len())),
             _ if self.random.chance(50) => Wanted::Member(self.random.below(self.plan.groups)),
@@ -263,8 +263,8 @@ impl Game {
         let filter = picks.wanted.map(|wanted| match wanted {
             Wanted::User(None) => "userId eq null".to_owned(),
             Wanted::User(Some(user)) => format!("userId eq '{}'", USERS[user]),
-            Wanted::SpeaksJson(true) => "startswith(protocol, 'json.')".to_owned(),
-            Wanted::SpeaksJson(false) => "protocol eq null".to_owned(),
+            Wanted::HasSubprotocol(true) => "protocol ne null".to_owned(),
+            Wanted::HasSubprotocol(false) => "protocol eq null".to_owned(),
             Wanted::Actor(actor) => format!("connectionId eq '{}'", id(actor)),
             Wanted::NotActor(actor) => format!("connectionId ne '{}'", id(actor)),
             Wanted::Member(group) => format!("'{}' in groups", group_name(group)),
