@@ -1,7 +1,7 @@
 //! The vocabulary shared by all client protocols: what a client can ask, and what it carries.
 //!
-//! The codecs ([`crate::json`], [`crate::protobuf`], [`crate::simple`]) translate between these values and bytes. No
-//! rule about who may do what lives here.
+//! The codecs ([`crate::json`], [`crate::protobuf`], [`crate::simple`]) translate between these
+//! values and bytes. No rule about who may do what lives here.
 
 use std::borrow::Cow;
 

@@ -240,7 +240,8 @@ fn what_is_no_request_is_refused_with_the_fault() {
     check(&hex("0C"), Fault::Wire(WireError::WireType));
     check(&hex("30 00"), Fault::Wire(WireError::ValueType));
     check(&hex("32 02 08 01"), Fault::Wire(WireError::ValueType));
-    check(&[0x7b; 100], Fault::Wire(WireError::Depth));
+    check(&[0x7b; 100], Fault::Wire(WireError::Truncated));
+    check(&[0x7b; 101], Fault::Wire(WireError::Depth));
     check(b"{\"type\":\"ping\"}", Fault::Wire(WireError::Truncated));
 }
 

@@ -163,7 +163,8 @@ impl<T: Transport> Shard<T> {
     /// Leaves one group after the other, from where the walk was cut; or goes through the groups
     /// that the connection is in, where these are fewer than the names.
     fn leave_groups(&mut self, slot: Slot, groups: &GroupNames, mut begun: BegunMember) -> Effect {
-        if groups.count() > self.membership_count(slot) {
+        // Decided once: what it joins while the walk is cut came after the command.
+        if begun.next_group == 0 && groups.count() > self.membership_count(slot) {
             self.charge_memberships(slot);
             self.leave_named_groups(slot, groups);
             return Effect::Applied;

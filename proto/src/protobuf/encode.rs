@@ -1,6 +1,7 @@
 //! Writing responses. Every function appends to `out`, so that a caller can reuse one buffer.
 //!
-//! Members of a oneof are written even where they are empty; other fields are left out then.
+//! Members of a oneof and both parts of a map entry are written even where they are empty; other
+//! fields are left out then.
 
 use super::wire::{field_len, number_field_len, put_bytes, put_head, put_number};
 use crate::ack::AckErrorName;

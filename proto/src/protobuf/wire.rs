@@ -3,7 +3,7 @@
 //! Which field means what is known to the codec alone.
 
 /// How deep groups, the obsolete kind of nesting, may nest in a field that is skipped.
-const MAX_GROUP_DEPTH: u32 = 16;
+const MAX_GROUP_DEPTH: u32 = 100;
 
 /// Bytes that are no message in the wire format, or not one of the expected types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

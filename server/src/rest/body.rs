@@ -118,13 +118,17 @@ impl Bodies {
             if data.len() > self.limit - bytes.len() {
                 return Err(RestError::too_large(self.limit));
             }
-            let more = pages(bytes.len() + data.len()).saturating_sub(room.num_permits());
+            let mut length = bytes.len() + data.len();
+            // Half of it is word enough for the rest, and bodies that have all their room can't
+            // hold up each other.
+            if length >= declared / 2 {
+                length = length.max(declared);
+            }
+            let more = pages(length).saturating_sub(room.num_permits());
             if more > 0 {
                 room.merge(self.room(more).await?);
             }
-            if bytes.is_empty() {
-                bytes.reserve_exact(declared.max(data.len()));
-            }
+            bytes.reserve(length - bytes.len());
             bytes.extend_from_slice(&data);
         }
         Ok((bytes, room))
