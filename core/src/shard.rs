@@ -281,12 +281,14 @@ impl<T: Transport> Shard<T> {
         self.members_left = self.budget.members;
         self.refresh_settings();
         self.take_attachments();
-        // Before new work, which could use up the budget in every tick.
-        self.continue_walks();
+        // Before new work, which could use up the budget in every tick, and which one part is for.
+        self.continue_walks(1);
         self.drain_inbox();
         self.retry_sessions();
         self.read_transports();
         self.fire_timers();
+        // With what the others left: the more is delivered before the flush, the more it joins.
+        self.continue_walks(0);
         self.hand_off();
         self.flush();
         self.relieve_memory();

@@ -27,8 +27,9 @@ impl<T: Transport> Shard<T> {
         }
     }
 
-    /// Goes on with the walks that were cut, and with what waits behind them.
-    pub(super) fn continue_walks(&mut self) {
+    /// Goes on with the walks that were cut, and with what waits behind them: one part of the
+    /// budget for each busy hub, and so many parts `for_others`.
+    pub(super) fn continue_walks(&mut self, for_others: usize) {
         for waiting in (1..=self.busy_hubs.len()).rev() {
             // The hubs that are left go first in the next tick.
             if self.members_left == 0 {
@@ -37,8 +38,7 @@ impl<T: Transport> Shard<T> {
             let Some(index) = self.busy_hubs.pop_front() else {
                 return;
             };
-            // One part each for the busy hubs, and one for what comes later in the tick.
-            let share = (self.members_left / (waiting + 1)).max(1);
+            let share = (self.members_left / (waiting + for_others)).max(1);
             let others = self.members_left - share;
             self.members_left = share;
             self.continue_hub(index);
