@@ -47,28 +47,32 @@ pub enum Response<'a> {
 }
 
 impl Response<'_> {
-    /// Appends the payload of the message to `out` and returns its kind; `None` where a protocol
-    /// has no such message.
-    pub fn encode(&self, encoding: Encoding, out: &mut Vec<u8>) -> Option<MessageKind> {
+    /// The kind and the payload of the message; `None` where a protocol has no such message. What
+    /// has to be encoded is appended to `scratch`.
+    pub fn encode<'a>(
+        &'a self,
+        encoding: Encoding,
+        scratch: &'a mut Vec<u8>,
+    ) -> Option<(MessageKind, &'a [u8])> {
         match encoding {
-            Encoding::Simple => self.encode_simple(out),
+            Encoding::Simple => self.as_simple(),
             Encoding::Json => {
-                self.encode_json(out);
-                Some(MessageKind::Text)
+                self.encode_json(scratch);
+                Some((MessageKind::Text, scratch))
             }
             Encoding::Protobuf(json) => {
-                self.encode_protobuf(json, out);
-                Some(MessageKind::Binary)
+                self.encode_protobuf(json, scratch);
+                Some((MessageKind::Binary, scratch))
             }
         }
     }
 
-    fn encode_simple(&self, out: &mut Vec<u8>) -> Option<MessageKind> {
-        let Self::Server { data_type, bytes } = self else {
-            return None;
-        };
-        out.extend_from_slice(bytes);
-        Some(simple::message_kind(*data_type))
+    /// Simple clients get the data as it is.
+    fn as_simple(&self) -> Option<(MessageKind, &[u8])> {
+        match self {
+            Self::Server { data_type, bytes } => Some((simple::message_kind(*data_type), bytes)),
+            _ => None,
+        }
     }
 
     fn encode_json(&self, out: &mut Vec<u8>) {

@@ -66,10 +66,10 @@ pub fn filter(input: &[u8]) {
         assert!(cost > 0);
         if let Ok(twice) = &twice {
             // Looking at it twice may be too much work.
-            assert!(picked || !twice.matches(connection));
+            assert!(picked || !twice.judge(connection).picks);
         }
         if let Ok(denied) = &denied {
-            assert!(!(picked && denied.matches(connection)));
+            assert!(!(picked && denied.judge(connection).picks));
         }
     }
 }

@@ -73,17 +73,11 @@ impl Filter {
         parser::parse(text).map(|program| Self(Arc::new(program)))
     }
 
-    /// Whether the filter picks the connection. One for which a value has the wrong type, or for
+    /// Whether the filter picks the connection, and what it cost to know. One for which a value has the wrong type, or for
     /// which there is more to do than [`MAX_TEXT_WORK`], is not picked.
     ///
     /// Nothing is allocated but for `tolower`, `toupper` and `concat`, and for filters that nest
     /// unusually deep.
-    #[must_use]
-    pub fn matches<S: FilterSubject + ?Sized>(&self, subject: &S) -> bool {
-        self.judge(subject).picks
-    }
-
-    /// As [`matches`](Self::matches), and what it cost.
     #[must_use]
     pub fn judge<S: FilterSubject + ?Sized>(&self, subject: &S) -> Verdict {
         let (result, text_work) = eval::run(&self.0, subject);

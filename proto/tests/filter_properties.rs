@@ -75,7 +75,7 @@ proptest! {
         };
         for connection in connections {
             let expect = naive::evaluate(&tree, &connection).unwrap_or(false);
-            prop_assert_eq!(filter.matches(&connection), expect, "{} {:?}", text, connection);
+            prop_assert_eq!(filter.judge(&connection).picks, expect, "{} {:?}", text, connection);
         }
     }
 
@@ -87,7 +87,7 @@ proptest! {
     ) {
         match Filter::parse(&text) {
             Ok(filter) => {
-                let _ = filter.matches(&connection);
+                let _ = filter.judge(&connection).picks;
             }
             Err(error) => {
                 let error = error.to_string();

@@ -127,8 +127,10 @@ impl InternalKey {
 fn create(path: &Path) -> Result<(), InternalKeyError> {
     let mut secret = [0; KEY_BYTES];
     getrandom::fill(&mut secret).map_err(InternalKeyError::Random)?;
-    private_file::create(path, &format!("{}\n", STANDARD.encode(secret)))
-        .map_err(failed("create", path))
+    match private_file::create(path, &format!("{}\n", STANDARD.encode(secret))) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        created => created.map_err(failed("create", path)),
+    }
 }
 
 fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> InternalKeyError {

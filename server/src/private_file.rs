@@ -1,7 +1,8 @@
 //! Files and folders that other users of the machine cannot read: secrets of this server's own
 //! making.
 //!
-//! A file appears under its name whole or not at all, and is on the disk when a function returns.
+//! A file appears under its name whole or not at all where the file system allows it, and is on the
+//! disk when a function returns.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
@@ -21,14 +22,17 @@ pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// Puts a file with `text` at `path` unless there is one already, which is left alone.
+/// Puts a file with `text` at `path`.
 ///
 /// # Errors
 ///
-/// What the system says.
+/// What the system says; [`ErrorKind::AlreadyExists`] if there is one, which is left alone.
 pub(crate) fn create(path: &Path, text: &str) -> io::Result<()> {
     through_draft(path, text, |draft| match fs::hard_link(draft, path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            // Some file systems have no links. There it is not whole at once.
+            write_new(path, text)
+        }
         linked => linked,
     })
 }
@@ -114,7 +118,8 @@ mod tests {
         create_folder(&folder.path().join("a/b")).unwrap();
         create(&path, "first").unwrap();
         check("first");
-        create(&path, "second").unwrap();
+        let again = create(&path, "second").unwrap_err();
+        assert_eq!(again.kind(), ErrorKind::AlreadyExists);
         check("first");
         replace(&path, "third").unwrap();
         check("third");

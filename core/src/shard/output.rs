@@ -38,8 +38,8 @@ impl<T: Transport> Shard<T> {
         let encoding = connection.encoding;
         let mut envelope = std::mem::take(&mut self.envelope);
         envelope.clear();
-        if let Some(kind) = response.encode(encoding, &mut envelope) {
-            self.queue_frames(slot, |out| ws::encode_message(kind, &envelope, out));
+        if let Some((kind, payload)) = response.encode(encoding, &mut envelope) {
+            self.queue_frames(slot, |out| ws::encode_message(kind, payload, out));
         }
         if envelope.capacity() <= super::SCRATCH_BYTES {
             self.envelope = envelope;

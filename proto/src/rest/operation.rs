@@ -193,28 +193,8 @@ impl Operation {
             },
             ["groups", name] => only(method, "HEAD", Self::Exists(group(name))),
             ["users", id] => only(method, "HEAD", Self::Exists(user(id))),
-            ["connections", id, "groups"] => {
-                let target = connection(id);
-                only(
-                    method,
-                    "DELETE",
-                    Self::Leave {
-                        target,
-                        group: None,
-                    },
-                )
-            }
-            ["users", id, "groups"] => {
-                let target = user(id);
-                only(
-                    method,
-                    "DELETE",
-                    Self::Leave {
-                        target,
-                        group: None,
-                    },
-                )
-            }
+            ["connections", id, "groups"] => every_membership(method, connection(id)),
+            ["users", id, "groups"] => every_membership(method, user(id)),
             ["groups", name, "connections"] => {
                 let group = name.to_owned();
                 only(method, "GET", Self::List { group })
@@ -330,6 +310,11 @@ fn membership(method: &str, target: Target, group: &str) -> Result<Operation, Pa
         }),
         _ => Err(PathError::Method("PUT, DELETE")),
     }
+}
+
+fn every_membership(method: &str, target: Target) -> Result<Operation, PathError> {
+    let group = None;
+    only(method, "DELETE", Operation::Leave { target, group })
 }
 
 fn only(method: &str, wanted: &'static str, operation: Operation) -> Result<Operation, PathError> {

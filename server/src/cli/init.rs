@@ -1,7 +1,6 @@
 //! `hubwire init`: a configuration file with fresh access keys.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -10,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::print;
 use crate::config::{Config, ConfigError, Origin};
+use crate::private_file;
 use crate::startup_screen::{DEFAULT_FILE, config_option};
 
 /// 256 bits: as many as the signature has.
@@ -100,53 +100,18 @@ fn write(path: &Path, document: &str, force: bool) -> anyhow::Result<()> {
         path: path.to_owned(),
         line: None,
     };
-    let failed = |error: &std::io::Error| {
-        ConfigError::new(
-            &origin,
-            "",
-            format!("cannot write the configuration: {error}"),
-        )
-    };
-    // A replacement appears all at once, and with the mode of a new file.
     let written = if force {
-        path.with_added_extension("new")
+        private_file::replace(path, document)
     } else {
-        path.to_owned()
+        private_file::create(path, document)
     };
-    if force {
-        match fs::remove_file(&written) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&error).into()),
-            _ => {}
-        }
-    }
-    let created = create_private(&written);
-    if let Err(error) = &created
-        && error.kind() == ErrorKind::AlreadyExists
-    {
-        let problem = "already exists; --force replaces it and its keys";
-        return Err(ConfigError::new(&origin, "", problem).into());
-    }
-    created
-        .and_then(|mut file| {
-            file.write_all(document.as_bytes())?;
-            file.sync_all()
-        })
-        .and_then(|()| {
-            if force {
-                fs::rename(&written, path)
-            } else {
-                Ok(())
+    written.map_err(|error| {
+        let problem = match error.kind() {
+            ErrorKind::AlreadyExists => {
+                "already exists; --force replaces it and its keys".to_owned()
             }
-        })
-        .map_err(|error| failed(&error))?;
-    Ok(())
-}
-
-/// A new file that only its owner may read.
-fn create_private(path: &Path) -> std::io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+            _ => format!("cannot write the configuration: {error}"),
+        };
+        ConfigError::new(&origin, "", problem).into()
+    })
 }
