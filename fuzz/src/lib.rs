@@ -3,6 +3,7 @@
 //! The targets in `fuzz_targets` hand libFuzzer's inputs to these functions, and
 //! `tests/replay.rs` hands them the committed corpora.
 
+mod again;
 #[path = "../../proto/tests/ws_reference/agreement.rs"]
 mod agreement;
 mod filter;

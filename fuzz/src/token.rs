@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use hubwire_proto::connection_string::Endpoint;
+use hubwire_proto::reconnection;
 use hubwire_proto::token::audience::{Authorities, accepts_client, accepts_rest};
 use hubwire_proto::token::{AccessKey, DEFAULT_SKEW, UnixSeconds, verify};
 use sha2::Sha256;
@@ -26,6 +27,7 @@ pub fn token_verify(input: &[u8]) {
         return;
     };
     assert!(verify(input, &[&KEY], NOW, DEFAULT_SKEW).is_err());
+    assert!(reconnection::verify(&KEY, input, "c", "h", NOW, DEFAULT_SKEW).is_err());
 
     let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#);
     let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(input));

@@ -55,3 +55,29 @@ pub fn forbidden_leave(group: &str) -> String {
 pub fn forbidden_send(group: &str) -> String {
     format!("The client does not have permission to send to group '{group}'.")
 }
+
+/// The text with [`AckErrorName::Forbidden`] for setting or clearing a state.
+#[must_use]
+pub fn forbidden_set_state(group: &str) -> String {
+    format!("The client does not have permission to set its state in group '{group}'.")
+}
+
+/// The text with [`AckErrorName::Forbidden`] for subscribing to a group's states.
+#[must_use]
+pub fn forbidden_get_state(group: &str) -> String {
+    format!("The client does not have permission to get the state of group '{group}'.")
+}
+
+/// The text with [`AckErrorName::BadRequest`] for group state of a group that the client may deal
+/// with and is not in. Joining, not a role, is what it lacks.
+#[must_use]
+pub fn not_a_member(group: &str) -> String {
+    format!("The client is not a member of group '{group}'.")
+}
+
+/// The text with [`AckErrorName::BadRequest`] for a state with too many bytes in its keys and
+/// values.
+#[must_use]
+pub fn state_too_large(group: &str, bytes: usize, limit: usize) -> String {
+    format!("The state for group '{group}' has {bytes} bytes, more than {limit}.")
+}

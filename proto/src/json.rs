@@ -6,8 +6,14 @@
 
 mod decode;
 mod encode;
+mod members;
+mod object;
+mod value;
 
-pub use decode::{InvalidJson, MAX_DATA_DEPTH, Malformed, check_value, decode, decode_bytes};
+pub use decode::{Malformed, decode, decode_bytes};
 pub use encode::{
-    ack_failed, ack_ok, add_metadata, connected, disconnected, group_message, pong, server_message,
+    ack_failed, ack_ok, add_metadata, add_stream, connected, disconnected, group_message,
+    group_state_snapshot, group_state_update, pong, server_message, stream_ack, stream_closed,
+    stream_nack,
 };
+pub use value::{InvalidJson, MAX_DATA_DEPTH, check_value};

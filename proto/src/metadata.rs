@@ -14,7 +14,13 @@ pub const HEADER_PREFIX: &str = "x-webpubsub-metadata-";
 
 /// The metadata of a message: values by their keys.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Metadata(BTreeMap<String, String>);
+pub struct Metadata(
+    /// `None` when there is none, as it nearly always is: every message has to carry this along.
+    Option<Box<Entries>>,
+);
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Entries(BTreeMap<String, String>);
 
 /// Metadata that breaks a rule. The text is the one that REST answers with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,12 +37,30 @@ pub enum MetadataError {
     /// A value that is not ASCII.
     #[error("Metadata value for key '{0}' must be ASCII.")]
     ValueCharacters(String),
+    /// A value with a control character, which no header could carry (RFC 9110 §5.5).
+    #[error("Metadata value for key '{0}' must not hold control characters.")]
+    ValueControl(String),
     /// A value longer than [`MAX_VALUE_LEN`].
     #[error("Metadata value for key '{0}' exceeds {MAX_VALUE_LEN} bytes.")]
     ValueLength(String),
     /// More than [`MAX_LEN`] in all.
     #[error("Metadata exceeds {MAX_LEN} bytes.")]
     Length,
+}
+
+impl MetadataError {
+    /// The rule that was broken, for clients; quotes nothing of what they sent.
+    pub(crate) const fn rule(&self) -> &'static str {
+        match self {
+            Self::EmptyKey | Self::KeyCharacters(_) | Self::KeyLength(_) => {
+                "a key of `metadata` must be an HTTP token of at most 256 characters"
+            }
+            Self::ValueCharacters(_) | Self::ValueControl(_) | Self::ValueLength(_) => {
+                "a value of `metadata` must be at most 1024 ASCII characters, none a control character"
+            }
+            Self::Length => "`metadata` must be at most 8192 bytes in all",
+        }
+    }
 }
 
 impl Metadata {
@@ -49,42 +73,68 @@ impl Metadata {
     pub fn from_headers<'a>(
         headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
     ) -> Result<Self, MetadataError> {
-        let mut values = BTreeMap::new();
+        let mut metadata = Self::default();
         for (name, line) in headers {
             let Some(key) = name.strip_prefix(HEADER_PREFIX) else {
                 continue;
             };
             let last = line.rsplit(|byte| *byte == b',').next().unwrap_or_default();
             let value = match str::from_utf8(last.trim_ascii()) {
-                Ok(value) if value.is_ascii() => value,
-                _ => return Err(MetadataError::ValueCharacters(key.to_owned())),
+                Ok(value) => value,
+                Err(_) => return Err(MetadataError::ValueCharacters(key.to_owned())),
             };
-            check(key, value)?;
-            values.insert(key.to_owned(), value.to_owned());
+            metadata.insert(key, value)?;
         }
-        let metadata = Self(values);
-        if metadata.len() > MAX_LEN {
+        metadata.check_len()?;
+        Ok(metadata)
+    }
+
+    /// Adds or replaces an entry, and says whether it replaced one. All of them together are left
+    /// to [`check_len`](Self::check_len), but no more are taken than could ever pass it.
+    ///
+    /// # Errors
+    ///
+    /// [`MetadataError`].
+    pub fn insert(&mut self, key: &str, value: &str) -> Result<bool, MetadataError> {
+        check(key, value)?;
+        let Entries(entries) = &mut **self.0.get_or_insert_default();
+        // Every entry takes at least a byte.
+        if entries.len() > MAX_LEN {
             return Err(MetadataError::Length);
         }
-        Ok(metadata)
+        let replaced = entries.insert(key.to_owned(), value.to_owned());
+        Ok(replaced.is_some())
+    }
+
+    /// Whether all entries together are within [`MAX_LEN`].
+    ///
+    /// # Errors
+    ///
+    /// [`MetadataError::Length`].
+    pub fn check_len(&self) -> Result<(), MetadataError> {
+        if self.len() > MAX_LEN {
+            return Err(MetadataError::Length);
+        }
+        Ok(())
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 
     /// Bytes of all keys and values together.
     #[must_use]
     pub fn len(&self) -> usize {
-        let entries = self.0.iter();
-        entries.map(|(key, value)| key.len() + value.len()).sum()
+        self.iter()
+            .map(|(key, value)| key.len() + value.len())
+            .sum()
     }
 
     /// Keys and values, ordered by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        let entries = self.0.iter();
+        let entries = self.0.iter().flat_map(|entries| &entries.0);
         entries.map(|(key, value)| (key.as_str(), value.as_str()))
     }
 }
@@ -99,6 +149,15 @@ fn check(key: &str, value: &str) -> Result<(), MetadataError> {
     }
     if !key.bytes().all(is_token) {
         return Err(MetadataError::KeyCharacters(key.to_owned()));
+    }
+    if !value.is_ascii() {
+        return Err(MetadataError::ValueCharacters(key.to_owned()));
+    }
+    if value
+        .bytes()
+        .any(|byte| byte.is_ascii_control() && byte != b'\t')
+    {
+        return Err(MetadataError::ValueControl(key.to_owned()));
     }
     if value.len() > MAX_VALUE_LEN {
         return Err(MetadataError::ValueLength(key.to_owned()));
@@ -115,14 +174,10 @@ mod tests {
         let check = |lines: &[(&str, &str)], expect: Result<&[(&str, &str)], MetadataError>| {
             let headers = lines.iter().map(|(name, value)| (*name, value.as_bytes()));
             let metadata = Metadata::from_headers(headers);
-            let expect = expect.map(|pairs| {
-                let pairs = pairs.iter();
-                Metadata(
-                    pairs
-                        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-                        .collect(),
-                )
-            });
+            let metadata = metadata
+                .as_ref()
+                .map(|read| read.iter().collect::<Vec<_>>());
+            let expect = expect.as_ref().map(|pairs| pairs.to_vec());
             assert_eq!(metadata, expect, "{lines:?}");
         };
         let trace = "x-webpubsub-metadata-trace";

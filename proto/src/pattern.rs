@@ -2,6 +2,8 @@
 //!
 //! What a match allows is decided in [`crate::role`].
 
+use serde::{Deserialize, Serialize};
+
 /// The longest pattern, in bytes.
 pub const MAX_PATTERN_LEN: usize = 1024;
 /// The most unescaped `*` in a pattern; `**` counts as two.
@@ -13,7 +15,7 @@ const MAX_NAME_CHARS: usize = crate::name::MAX_GROUP_UNITS;
 ///
 /// `?` stands for one character other than `.`, `*` for any number of them, `**` for anything;
 /// `\` makes the `?`, `*` or `\` after it an ordinary character.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pattern(Box<[Token]>);
 
 /// Why a text is no pattern.
@@ -33,7 +35,7 @@ pub enum InvalidPattern {
     Escape,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Token {
     Literal(char),
     /// `?`

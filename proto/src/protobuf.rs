@@ -11,6 +11,7 @@ mod wire;
 
 pub use decode::{Fault, Malformed, check_any, decode};
 pub use encode::{
-    JsonField, ack_failed, ack_ok, connected, disconnected, group_message, pong, server_message,
+    JsonField, ack_failed, ack_ok, connected, disconnected, group_message, group_state_snapshot,
+    group_state_update, pong, server_message, stream_ack, stream_closed, stream_nack,
 };
 pub use wire::WireError;

@@ -6,16 +6,18 @@
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
+
 use crate::name;
 use crate::pattern::Pattern;
 
-/// The most groups that can be named singly, granted and revoked ones together, for each
-/// [`Permission`].
+/// The most groups that can be named singly, granted and revoked ones together, for each kind of
+/// role.
 pub const MAX_LITERALS: usize = 1000;
-/// The most patterns with wildcards for each [`Permission`].
+/// The most patterns with wildcards for each kind of role.
 pub const MAX_PATTERNS: usize = 10;
 
-/// What a role or the REST API allows for a group.
+/// What the REST API can allow for a group and take away again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permission {
     /// Publishing to it.
@@ -47,31 +49,61 @@ impl Permission {
     }
 }
 
+/// What a role allows for a group: the permissions of the REST API, and those of group state, which
+/// only roles give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Right {
+    SendToGroup,
+    JoinLeaveGroup,
+    SetGroupState,
+    GetGroupState,
+}
+
+impl Right {
+    const COUNT: usize = 4;
+
+    const fn index(self) -> usize {
+        match self {
+            Self::SendToGroup => 0,
+            Self::JoinLeaveGroup => 1,
+            Self::SetGroupState => 2,
+            Self::GetGroupState => 3,
+        }
+    }
+}
+
+impl From<Permission> for Right {
+    fn from(permission: Permission) -> Self {
+        match permission {
+            Permission::SendToGroup => Self::SendToGroup,
+            Permission::JoinLeaveGroup => Self::JoinLeaveGroup,
+        }
+    }
+}
+
 /// What a connection may do to which groups. The default is nothing.
 ///
 /// Kept by every connection, so small: all-or-nothing permissions own no memory.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Permissions {
-    all_send: bool,
-    all_join: bool,
+    /// For each [`Right`], whether it is held for all groups.
+    all: [bool; Right::COUNT],
     /// `None` when all or nothing is allowed.
     details: Option<Box<Details>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Details {
-    send: Rules,
-    join: Rules,
-}
+/// For each [`Right`], what goes beyond all or nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Details([Rules; Right::COUNT]);
 
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Rules {
     patterns: Box<[Pattern]>,
     /// Sorted by group; they come before the patterns and before the permission for all groups.
     literals: Vec<Literal>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Literal {
     group: Box<str>,
     allowed: bool,
@@ -131,23 +163,18 @@ impl Permissions {
     pub fn from_roles<'a>(
         roles: impl IntoIterator<Item = &'a str>,
     ) -> (Self, Vec<IgnoredRole<'a>>) {
-        let (mut send, mut join) = (Grants::default(), Grants::default());
+        let mut grants: [Grants<'a>; Right::COUNT] = Default::default();
         let mut ignored = Vec::new();
         for role in roles {
             match parse(role) {
-                Ok((Permission::SendToGroup, target)) => send.add(role, target),
-                Ok((Permission::JoinLeaveGroup, target)) => join.add(role, target),
+                Ok((right, target)) => grants[right.index()].add(role, target),
                 Err(reason) => ignored.push(IgnoredRole { role, reason }),
             }
         }
-        let (all_send, all_join) = (send.all, join.all);
-        let details = Details {
-            send: send.finish(&mut ignored),
-            join: join.finish(&mut ignored),
-        };
+        let all = grants.each_ref().map(|grants| grants.all);
+        let details = Details(grants.map(|grants| grants.finish(&mut ignored)));
         let permissions = Self {
-            all_send,
-            all_join,
+            all,
             details: (details != Details::default()).then(|| Box::new(details)),
         };
         (permissions, ignored)
@@ -165,16 +192,24 @@ impl Permissions {
         self.allows(Permission::SendToGroup, Some(group))
     }
 
+    /// Whether the connection may tell the group its state, if it is a member (protocol notes:
+    /// group state). Whoever may join may do so too.
+    #[must_use]
+    pub fn may_set_state(&self, group: &str) -> bool {
+        self.may_join(group) || self.holds(Right::SetGroupState, Some(group))
+    }
+
+    /// Whether the connection may be told the states of the group's members, if it is a member.
+    /// Whoever may join may do so too.
+    #[must_use]
+    pub fn may_get_state(&self, group: &str) -> bool {
+        self.may_join(group) || self.holds(Right::GetGroupState, Some(group))
+    }
+
     /// Whether the permission is held for a group, or without one for every group.
     #[must_use]
     pub fn allows(&self, permission: Permission, group: Option<&str>) -> bool {
-        let all = self.all(permission);
-        match (self.details.as_deref(), group) {
-            (None, _) => all,
-            (Some(details), Some(group)) => details.of(permission).allow(all, group),
-            // Under a permission for all groups, every literal is a revoked one.
-            (Some(details), None) => all && details.of(permission).literals.is_empty(),
-        }
+        self.holds(permission.into(), group)
     }
 
     /// Allows a group, or without one every group, whatever was revoked before.
@@ -213,19 +248,16 @@ impl Permissions {
         group: Option<&str>,
         allowed: bool,
     ) -> Result<(), TooManyLiterals> {
-        let all = self.all(permission);
+        let right = Right::from(permission).index();
         let details = self.details.get_or_insert_default();
-        let rules = details.of_mut(permission);
+        let rules = &mut details.0[right];
         let result = match group {
             Some(group) => rules
-                .set(all, group, allowed)
+                .set(self.all[right], group, allowed)
                 .map_err(|Full| TooManyLiterals { permission }),
             None => {
                 *rules = Rules::default();
-                match permission {
-                    Permission::SendToGroup => self.all_send = allowed,
-                    Permission::JoinLeaveGroup => self.all_join = allowed,
-                }
+                self.all[right] = allowed;
                 Ok(())
             }
         };
@@ -235,26 +267,16 @@ impl Permissions {
         result
     }
 
-    fn all(&self, permission: Permission) -> bool {
-        match permission {
-            Permission::SendToGroup => self.all_send,
-            Permission::JoinLeaveGroup => self.all_join,
-        }
-    }
-}
-
-impl Details {
-    fn of(&self, permission: Permission) -> &Rules {
-        match permission {
-            Permission::SendToGroup => &self.send,
-            Permission::JoinLeaveGroup => &self.join,
-        }
-    }
-
-    fn of_mut(&mut self, permission: Permission) -> &mut Rules {
-        match permission {
-            Permission::SendToGroup => &mut self.send,
-            Permission::JoinLeaveGroup => &mut self.join,
+    fn holds(&self, right: Right, group: Option<&str>) -> bool {
+        let all = self.all[right.index()];
+        let Some(details) = self.details.as_deref() else {
+            return all;
+        };
+        let rules = &details.0[right.index()];
+        match group {
+            Some(group) => rules.allow(all, group),
+            // Under a permission for all groups, every literal is a revoked one.
+            None => all && rules.literals.is_empty(),
         }
     }
 }
@@ -302,7 +324,7 @@ enum Target<'a> {
     Pattern(Pattern),
 }
 
-/// What the roles seen so far grant for one permission.
+/// What the roles seen so far grant of one right.
 #[derive(Default)]
 struct Grants<'a> {
     all: bool,
@@ -350,8 +372,8 @@ impl<'a> Grants<'a> {
     }
 }
 
-fn parse(role: &str) -> Result<(Permission, Target<'_>), IgnoredReason> {
-    use Permission::{JoinLeaveGroup, SendToGroup};
+fn parse(role: &str) -> Result<(Right, Target<'_>), IgnoredReason> {
+    use Right::{GetGroupState, JoinLeaveGroup, SendToGroup, SetGroupState};
     let rest = role
         .strip_prefix("webpubsub.")
         .ok_or(IgnoredReason::Unknown)?;
@@ -360,15 +382,21 @@ fn parse(role: &str) -> Result<(Permission, Target<'_>), IgnoredReason> {
         Some((name, argument)) => (name, Some(argument)),
         None => (rest, None),
     };
-    Ok(match (name, argument) {
-        ("sendToGroup", None) => (SendToGroup, Target::All),
-        ("joinLeaveGroup", None) => (JoinLeaveGroup, Target::All),
-        ("sendToGroup", Some(group)) => (SendToGroup, group_target(group)?),
-        ("joinLeaveGroup", Some(group)) => (JoinLeaveGroup, group_target(group)?),
-        ("sendToGroups", Some(pattern)) => (SendToGroup, pattern_target(pattern)?),
-        ("joinLeaveGroups", Some(pattern)) => (JoinLeaveGroup, pattern_target(pattern)?),
-        _ => return Err(IgnoredReason::Unknown),
-    })
+    let singular = match name {
+        "sendToGroup" => Some(SendToGroup),
+        "joinLeaveGroup" => Some(JoinLeaveGroup),
+        "setGroupState" => Some(SetGroupState),
+        "getGroupState" => Some(GetGroupState),
+        _ => None,
+    };
+    match (singular, name, argument) {
+        (Some(right), _, None) => Ok((right, Target::All)),
+        (Some(right), _, Some(group)) => Ok((right, group_target(group)?)),
+        (None, "sendToGroups", Some(pattern)) => Ok((SendToGroup, pattern_target(pattern)?)),
+        (None, "joinLeaveGroups", Some(pattern)) => Ok((JoinLeaveGroup, pattern_target(pattern)?)),
+        // The roles of group state have no plural in any source.
+        _ => Err(IgnoredReason::Unknown),
+    }
 }
 
 fn group_target(group: &str) -> Result<Target<'_>, IgnoredReason> {

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use crate::message::{ClientMessage, Data, DataType};
+use crate::metadata::Metadata;
 use crate::name;
 use crate::ws::MessageKind;
 
@@ -92,12 +93,15 @@ impl SimpleMode {
             Self::SendEvent => ClientMessage::Event {
                 event: Cow::Borrowed(EVENT_NAME),
                 data,
+                metadata: Metadata::default(),
                 ack_id: None,
             },
             Self::SendToGroup { group, no_echo } => ClientMessage::SendToGroup {
                 group: Cow::Borrowed(group),
                 data,
                 no_echo: *no_echo,
+                metadata: Metadata::default(),
+                ttl_seconds: 0,
                 ack_id: None,
             },
         }

@@ -2,25 +2,36 @@
 //!
 //! What a `connect` event handler answers may override the choice; that is the front door's work.
 
-/// A predefined subprotocol that this server speaks.
+/// A predefined subprotocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Subprotocol {
     /// JSON messages without recovery.
     Json,
+    /// JSON messages, numbered, with recovery.
+    JsonReliable,
     /// Protobuf messages without recovery.
     Protobuf,
+    /// Protobuf messages, numbered, with recovery.
+    ProtobufReliable,
 }
 
 impl Subprotocol {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Json, Self::Protobuf];
+    pub const ALL: [Self; 4] = [
+        Self::Json,
+        Self::JsonReliable,
+        Self::Protobuf,
+        Self::ProtobufReliable,
+    ];
 
     /// The name in `Sec-WebSocket-Protocol`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Json => "json.webpubsub.azure.v1",
+            Self::JsonReliable => "json.reliable.webpubsub.azure.v1",
             Self::Protobuf => "protobuf.webpubsub.azure.v1",
+            Self::ProtobufReliable => "protobuf.reliable.webpubsub.azure.v1",
         }
     }
 
@@ -31,83 +42,39 @@ impl Subprotocol {
             .into_iter()
             .find(|known| known.name().eq_ignore_ascii_case(name))
     }
-}
 
-/// Predefined names that clients may offer but this server does not speak. They are never
-/// mistaken for custom names: a client that was told its name was accepted would wait for
-/// messages that never come.
-const UNSPOKEN: [&str; 2] = [
-    "json.reliable.webpubsub.azure.v1",
-    "protobuf.reliable.webpubsub.azure.v1",
-];
-
-/// How a connection's frames are read and written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ClientProtocol {
-    /// Bare payloads, no envelope.
-    Simple,
-    /// [`Subprotocol::Json`].
-    Json,
-    /// [`Subprotocol::Protobuf`].
-    Protobuf,
-}
-
-impl From<Subprotocol> for ClientProtocol {
-    fn from(subprotocol: Subprotocol) -> Self {
-        match subprotocol {
-            Subprotocol::Json => Self::Json,
-            Subprotocol::Protobuf => Self::Protobuf,
-        }
+    /// Whether its messages are numbered and a lost socket may be replaced.
+    #[must_use]
+    pub const fn is_reliable(self) -> bool {
+        matches!(self, Self::JsonReliable | Self::ProtobufReliable)
     }
 }
 
 /// What follows from a client's offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Selection<'a> {
-    /// Go on with this protocol.
-    Accept {
-        /// How frames are read and written.
-        protocol: ClientProtocol,
-        /// What `Sec-WebSocket-Protocol` answers, in the client's own spelling; `None` leaves the
-        /// header out.
-        answer: Option<&'a str>,
-    },
-    /// The client wants a predefined subprotocol that this server does not speak: answer 400
-    /// with [`unsupported_text`].
-    Unsupported(&'a str),
+pub struct Selection<'a> {
+    /// How frames are read and written; `None` for bare payloads.
+    pub subprotocol: Option<Subprotocol>,
+    /// What `Sec-WebSocket-Protocol` answers, in the client's own spelling; `None` leaves the
+    /// header out.
+    pub answer: Option<&'a str>,
 }
 
 /// Chooses from the names of `Sec-WebSocket-Protocol`, in the client's order: the first predefined
-/// one that we speak; else a predefined one that we do not is [`Selection::Unsupported`]; else the
-/// first custom name, as a simple client (protocol notes: subprotocol negotiation).
+/// one, else the first custom name, as a simple client (protocol notes: subprotocol negotiation).
 #[must_use]
 pub fn select<'a>(offered: &[&'a str]) -> Selection<'a> {
-    let spoken = offered
+    let predefined = offered
         .iter()
         .find_map(|name| Subprotocol::from_name(name).map(|found| (*name, found)));
-    if let Some((name, subprotocol)) = spoken {
-        return Selection::Accept {
-            protocol: subprotocol.into(),
+    match predefined {
+        Some((name, subprotocol)) => Selection {
+            subprotocol: Some(subprotocol),
             answer: Some(name),
-        };
+        },
+        None => Selection {
+            subprotocol: None,
+            answer: offered.first().copied(),
+        },
     }
-    let is_unspoken = |name: &str| {
-        UNSPOKEN
-            .iter()
-            .any(|known| known.eq_ignore_ascii_case(name))
-    };
-    if let Some(name) = offered.iter().find(|name| is_unspoken(name)) {
-        return Selection::Unsupported(name);
-    }
-    Selection::Accept {
-        protocol: ClientProtocol::Simple,
-        answer: offered.first().copied(),
-    }
-}
-
-/// The body of the 400 for [`Selection::Unsupported`].
-#[must_use]
-pub fn unsupported_text(name: &str) -> String {
-    let spoken = Subprotocol::ALL.map(Subprotocol::name).join(", ");
-    format!("The subprotocol {name} is not supported. Supported subprotocols: {spoken}.")
 }

@@ -22,7 +22,8 @@ pub use close::{CloseCode, CloseFrame};
 pub use decoder::{Decoder, DecoderLimits, Event, Step};
 pub use encode::{
     MAX_FRAME_PAYLOAD, encode_close, encode_empty_close, encode_message, encode_ping, encode_pong,
-    encoded_len,
+    encoded_len, join_fragments,
 };
+pub(crate) use encode::{header, header_len};
 pub use error::DecodeError;
 pub use frame::{MAX_CONTROL_PAYLOAD, MessageKind, Opcode};

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use hubwire_proto::json::{self, InvalidJson, MAX_DATA_DEPTH};
 use hubwire_proto::message::{ClientMessage, Data, DataType};
+use hubwire_proto::metadata::Metadata;
 
 fn data(data_type: DataType, bytes: &[u8]) -> Data<'_> {
     Data {
@@ -17,7 +18,9 @@ fn send<'a>(data_type: DataType, bytes: &'a [u8]) -> ClientMessage<'a> {
     ClientMessage::SendToGroup {
         group: "g".into(),
         data: data(data_type, bytes),
+        metadata: Metadata::default(),
         no_echo: false,
+        ttl_seconds: 0,
         ack_id: None,
     }
 }
@@ -26,6 +29,7 @@ fn event<'a>(data_type: DataType, bytes: &'a [u8]) -> ClientMessage<'a> {
     ClientMessage::Event {
         event: "e".into(),
         data: data(data_type, bytes),
+        metadata: Metadata::default(),
         ack_id: None,
     }
 }
@@ -65,7 +69,9 @@ fn every_request_type_is_read() {
         &ClientMessage::SendToGroup {
             group: "g".into(),
             data: data(DataType::Text, b"hi"),
+            metadata: Metadata::default(),
             no_echo: true,
+            ttl_seconds: 0,
             ack_id: Some(7),
         },
     );
@@ -74,6 +80,7 @@ fn every_request_type_is_read() {
         &ClientMessage::Event {
             event: "e".into(),
             data: data(DataType::Json, b"[1]"),
+            metadata: Metadata::default(),
             ack_id: Some(1),
         },
     );
@@ -205,10 +212,14 @@ fn no_echo_is_a_boolean() {
 fn ttl_is_from_0_to_300_seconds() {
     let input =
         |raw| format!(r#"{{"type":"sendToGroup","group":"g","data":1,"ttlSeconds":{raw}}}"#);
-    for raw in ["0", "300", "null"] {
-        check(&input(raw), &send(DataType::Json, b"1"));
+    for (raw, expect) in [("0", 0), ("1", 1), ("300", 300), ("null", 0)] {
+        let mut sent = send(DataType::Json, b"1");
+        if let ClientMessage::SendToGroup { ttl_seconds, .. } = &mut sent {
+            *ttl_seconds = expect;
+        }
+        check(&input(raw), &sent);
     }
-    for raw in ["301", "-1", "1.0", r#""1""#, "true"] {
+    for raw in ["301", "65536", "-1", "1.0", r#""1""#, "true"] {
         refuse(
             &input(raw),
             "`ttlSeconds` must be an integer from 0 to 300.",
@@ -378,9 +389,8 @@ fn type_is_known() {
     for raw in [
         "invoke",
         "cancelInvocation",
-        "streamData",
-        "streamEnd",
-        "setGroupState",
+        "streamAck",
+        "groupStateUpdate",
         "",
         "pings",
         "ack",

@@ -3,9 +3,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hubwire_proto::ack::{self, AckErrorName};
+use hubwire_proto::group_state::{GroupState, GroupStateItem};
 use hubwire_proto::json;
-use hubwire_proto::message::DataType;
+use hubwire_proto::message::{DataType, StreamError, StreamInfo};
 use hubwire_proto::metadata::Metadata;
+use hubwire_proto::stream::{StreamClosedName, StreamErrorName, StreamNackName};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -173,6 +175,107 @@ proptest! {
         prop_assert_eq!(parse(&out)?, json!({
             "type": "ack", "ackId": ack_id, "success": false,
             "error": { "name": "Duplicate", "message": token },
+        }));
+    }
+
+    #[test]
+    fn stream_messages_read_back(
+        id in text(),
+        number: u64,
+        message in prop::option::of(text()),
+        code in prop::option::of(text()),
+        end_of_stream: bool,
+    ) {
+        let mut out = Vec::new();
+        json::stream_ack(&mut out, &id, number);
+        prop_assert_eq!(parse(&out)?, json!({
+            "type": "streamAck", "streamId": id, "expectedSequenceId": number,
+        }));
+        out.clear();
+        json::stream_nack(&mut out, &id, StreamNackName::InvalidSequenceId, number, &id);
+        prop_assert_eq!(parse(&out)?, json!({
+            "type": "streamNack", "streamId": id, "expectedSequenceId": number,
+            "name": "InvalidSequenceId", "message": id,
+        }));
+        out.clear();
+        json::stream_closed(&mut out, &id, Some((StreamClosedName::BadRequest, &id)));
+        prop_assert_eq!(parse(&out)?, json!({
+            "type": "streamClosed", "streamId": id,
+            "error": { "name": "BadRequest", "message": id },
+        }));
+
+        let mut error = json!({ "name": "UserError" });
+        if let Some(message) = &message {
+            error["message"] = json!(message);
+        }
+        if let Some(code) = &code {
+            error["userErrorCode"] = json!(code);
+        }
+        let mut stream = json!({ "streamId": id, "streamSequenceId": number, "error": error });
+        if end_of_stream {
+            stream["endOfStream"] = json!(true);
+        }
+        let info = StreamInfo {
+            stream_id: id.into(),
+            stream_sequence_id: number,
+            end_of_stream,
+            error: Some(StreamError {
+                name: StreamErrorName::UserError,
+                message: message.map(Into::into),
+                user_error_code: code.map(Into::into),
+            }),
+        };
+        out.clear();
+        json::group_message(&mut out, "g", DataType::Json, b"{}", None);
+        json::add_stream(&mut out, &info);
+        prop_assert_eq!(parse(&out)?, json!({
+            "type": "message", "from": "group", "group": "g", "dataType": "json", "data": {},
+            "stream": stream,
+        }));
+    }
+
+    #[test]
+    fn group_states_read_back(
+        group in text(),
+        members in prop::collection::vec(
+            (
+                text(),
+                prop::option::of(text()),
+                prop::option::of(prop::collection::btree_map(text(), text(), 0..4)),
+                any::<i64>(),
+            ),
+            0..4,
+        ),
+    ) {
+        let states: Vec<Option<GroupState>> = members
+            .iter()
+            .map(|(_, _, state, _)| Some(state.clone()?.into_iter().collect()))
+            .collect();
+        let items = members.iter().zip(&states).map(|((id, user, _, updated_at), state)| {
+            GroupStateItem {
+                connection_id: id,
+                user_id: user.as_deref(),
+                state: state.as_ref(),
+                updated_at: *updated_at,
+            }
+        });
+        let expect: Vec<_> = members
+            .iter()
+            .map(|(id, user, state, updated_at)| {
+                let mut item = json!({ "connectionId": id, "updatedAt": updated_at });
+                if let Some(user) = user {
+                    item["userId"] = json!(user);
+                }
+                if let Some(state) = state {
+                    item["state"] = json!(state);
+                }
+                item
+            })
+            .collect();
+        let mut out = Vec::new();
+        json::group_state_snapshot(&mut out, &group, items);
+        prop_assert_eq!(parse(&out)?, json!({
+            "type": "groupStateSnapshot", "group": group, "items": expect,
         }));
     }
 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use hubwire_proto::json;
-use hubwire_proto::message::{ClientMessage, DataType};
+use hubwire_proto::message::{ClientMessage, Data, DataType, StreamEndError};
+use hubwire_proto::metadata::Metadata;
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
+use serde_json::json;
 
 /// Members of a valid message, as name and raw value.
 fn members() -> impl Strategy<Value = Vec<(&'static str, String)>> {
@@ -54,7 +56,119 @@ fn object(members: &[(&str, String)]) -> String {
     format!("{{{}}}", members.join(","))
 }
 
+/// A message of streams, group state or metadata, and how it ought to be read.
+fn newer_message() -> impl Strategy<Value = (serde_json::Value, ClientMessage<'static>)> {
+    let text = || prop_oneof![any::<String>(), "[\u{0}-\u{80}\"\\\\😀]{0,40}"];
+    let maybe = || prop::option::of(text());
+    let name = || text().prop_map(|text| format!("x{text}"));
+    let ack_id = || prop::option::of(any::<u64>());
+    let idle_timeout_ms = prop::option::of(1..=u64::MAX);
+    let state = prop::option::of(prop::collection::btree_map(text(), text(), 0..5));
+    let metadata =
+        prop::collection::btree_map("[!#$%&'*+.0-9A-Z^_`a-z|~-]{1,9}", "[\t -~]{0,40}", 0..5);
+    prop_oneof![
+        (name(), name(), idle_timeout_ms, any::<bool>(), ack_id()).prop_map(
+            |(group, stream_id, idle_timeout_ms, no_echo, ack_id)| {
+                let stream = json!({ "streamId": stream_id, "idleTimeoutMs": idle_timeout_ms });
+                let tree = json!({
+                    "type": "sendToGroup", "group": group, "stream": stream, "noEcho": no_echo,
+                    "ackId": ack_id,
+                });
+                let message = ClientMessage::StreamStart {
+                    group: group.into(),
+                    stream_id: stream_id.into(),
+                    idle_timeout_ms,
+                    no_echo,
+                    ack_id,
+                };
+                (tree, message)
+            }
+        ),
+        (text(), any::<u64>(), text()).prop_map(|(stream_id, number, content)| {
+            let tree = json!({
+                "type": "streamData", "streamId": stream_id, "streamSequenceId": number,
+                "dataType": "text", "data": content,
+            });
+            let message = ClientMessage::StreamData {
+                stream_id: stream_id.into(),
+                stream_sequence_id: number,
+                data: Data {
+                    data_type: DataType::Text,
+                    bytes: content.into_bytes().into(),
+                },
+            };
+            (tree, message)
+        }),
+        text().prop_map(|stream_id| {
+            let tree = json!({ "type": "streamData", "streamId": stream_id });
+            let stream_id = stream_id.into();
+            (tree, ClientMessage::StreamKeepAlive { stream_id })
+        }),
+        (text(), prop::option::of((maybe(), maybe()))).prop_map(|(stream_id, error)| {
+            let raw = error
+                .as_ref()
+                .map(|(message, code)| json!({ "message": message, "userErrorCode": code }));
+            let tree = json!({ "type": "streamEnd", "streamId": stream_id, "error": raw });
+            let message = ClientMessage::StreamEnd {
+                stream_id: stream_id.into(),
+                error: error.map(|(message, code)| StreamEndError {
+                    message: message.map(Into::into),
+                    user_error_code: code.map(Into::into),
+                }),
+            };
+            (tree, message)
+        }),
+        (name(), state, ack_id()).prop_map(|(group, state, ack_id)| {
+            let tree = json!({
+                "type": "setGroupState", "group": group, "state": state, "ackId": ack_id,
+            });
+            let message = ClientMessage::SetGroupState {
+                group: group.into(),
+                state: state.map(|state| state.into_iter().collect()),
+                ack_id,
+            };
+            (tree, message)
+        }),
+        (name(), metadata, 0..=300_u16).prop_map(|(group, entries, ttl_seconds)| {
+            let tree = json!({
+                "type": "sendToGroup", "group": group, "metadata": entries,
+                "ttlSeconds": ttl_seconds, "data": 1,
+            });
+            let mut metadata = Metadata::default();
+            for (key, value) in &entries {
+                assert_eq!(metadata.insert(key, value), Ok(false));
+            }
+            let message = ClientMessage::SendToGroup {
+                group: group.into(),
+                data: Data {
+                    data_type: DataType::Json,
+                    bytes: b"1".into(),
+                },
+                metadata,
+                no_echo: false,
+                ttl_seconds,
+                ack_id: None,
+            };
+            (tree, message)
+        }),
+    ]
+}
+
 proptest! {
+    #[test]
+    fn newer_messages_are_read_as_serde_json_wrote_them((tree, expect) in newer_message()) {
+        let text = tree.to_string();
+        prop_assert_eq!(json::decode(&text), Ok(expect));
+    }
+
+    #[test]
+    fn every_part_of_a_newer_message_is_an_error((tree, _) in newer_message()) {
+        let text = tree.to_string();
+        for (length, _) in text.char_indices() {
+            prop_assert!(json::decode(&text[..length]).is_err(), "{}", &text[..length]);
+        }
+    }
+
     /// The judge is serde_json's own tree.
     #[test]
     fn valid_messages_are_read_as_serde_json_reads_them(members in members()) {
@@ -62,13 +176,13 @@ proptest! {
         let tree: serde_json::Value = serde_json::from_str(&input)?;
         let message = json::decode(&input);
         let (data, ack_id) = match message {
-            Ok(ClientMessage::SendToGroup { group, data, no_echo, ack_id }) => {
+            Ok(ClientMessage::SendToGroup { group, data, no_echo, ack_id, .. }) => {
                 prop_assert_eq!(tree["type"].as_str(), Some("sendToGroup"));
                 prop_assert_eq!(tree["group"].as_str(), Some(&*group));
                 prop_assert_eq!(tree["noEcho"].as_bool(), Some(no_echo));
                 (data, ack_id)
             }
-            Ok(ClientMessage::Event { event, data, ack_id }) => {
+            Ok(ClientMessage::Event { event, data, ack_id, .. }) => {
                 prop_assert_eq!(tree["event"].as_str(), Some(&*event));
                 (data, ack_id)
             }

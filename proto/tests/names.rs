@@ -7,7 +7,7 @@ use hubwire_proto::message::{ClientMessage, DataType};
 use hubwire_proto::name::{self, HubName, NameError};
 use hubwire_proto::percent;
 use hubwire_proto::simple::{ModeError, SimpleMode, message_kind};
-use hubwire_proto::subprotocol::{ClientProtocol, Selection, select, unsupported_text};
+use hubwire_proto::subprotocol::{Selection, Subprotocol, select};
 use hubwire_proto::ws::MessageKind;
 use proptest::prelude::*;
 
@@ -156,8 +156,11 @@ proptest! {
 #[test]
 fn subprotocols() {
     const JSON: &str = "json.webpubsub.azure.v1";
-    let accept = |protocol, answer| Selection::Accept { protocol, answer };
-    let (json, simple) = (ClientProtocol::Json, ClientProtocol::Simple);
+    let accept = |subprotocol, answer| Selection {
+        subprotocol,
+        answer,
+    };
+    let (json, simple) = (Some(Subprotocol::Json), None);
     let check =
         |offered: &[&'static str], expect| assert_eq!(select(offered), expect, "{offered:?}");
 
@@ -175,18 +178,22 @@ fn subprotocols() {
         &["json.webpubsub.azure.v2"],
         accept(simple, Some("json.webpubsub.azure.v2")),
     );
-    for name in [
-        "json.reliable.webpubsub.azure.v1",
-        "Protobuf.Reliable.webpubsub.azure.v1",
+    for (name, subprotocol) in [
+        (
+            "json.reliable.webpubsub.azure.v1",
+            Subprotocol::JsonReliable,
+        ),
+        (
+            "Protobuf.Reliable.webpubsub.azure.v1",
+            Subprotocol::ProtobufReliable,
+        ),
     ] {
-        check(&[name], Selection::Unsupported(name));
-        check(&["x.custom", name], Selection::Unsupported(name));
-        check(&[name, JSON], accept(json, Some(JSON)));
+        let reliable = accept(Some(subprotocol), Some(name));
+        check(&[name], reliable);
+        check(&["x.custom", name], reliable);
+        check(&[name, JSON], reliable);
+        check(&[JSON, name], accept(json, Some(JSON)));
     }
-    assert_eq!(
-        unsupported_text("a"),
-        "The subprotocol a is not supported. Supported subprotocols: json.webpubsub.azure.v1, protobuf.webpubsub.azure.v1."
-    );
 }
 
 #[test]
@@ -257,6 +264,7 @@ fn simple_messages() {
         event,
         data,
         ack_id,
+        ..
     } = SimpleMode::SendEvent.decode(MessageKind::Text, b"hi")
     else {
         panic!("not an event");
@@ -275,6 +283,7 @@ fn simple_messages() {
         data,
         no_echo,
         ack_id,
+        ..
     } = mode.decode(MessageKind::Binary, &[0xff])
     else {
         panic!("not a publication");

@@ -3,13 +3,17 @@
 // A test target is all test, but the lints that spare tests look for the attribute.
 #![cfg(test)]
 
+#[path = "protobuf_reference/expected.rs"]
+mod expected;
 #[path = "protobuf_reference/schema.rs"]
 mod schema;
 
+use expected::{expected, type_and_bytes};
 use hubwire_proto::ack::AckErrorName;
-use hubwire_proto::message::{ClientMessage, Data, DataType};
-use hubwire_proto::metadata::Metadata;
+use hubwire_proto::group_state::{GroupState, GroupStateItem};
+use hubwire_proto::message::{ClientMessage, DataType, StreamError, StreamInfo};
 use hubwire_proto::protobuf::{self, JsonField};
+use hubwire_proto::stream::{StreamClosedName, StreamErrorName, StreamNackName};
 use proptest::prelude::*;
 use prost::Message as _;
 use schema::{Downstream, Request, Response, System, Upstream};
@@ -54,6 +58,50 @@ fn request() -> impl Strategy<Value = Request> {
                     stream: None,
                 })
             }),
+        (
+            "x.{0,20}",
+            ack_id(),
+            prop::option::of(any::<bool>()),
+            stream_start()
+        )
+            .prop_map(|(group, ack_id, no_echo, stream)| {
+                Request::SendToGroup(schema::SendToGroup {
+                    group,
+                    ack_id,
+                    no_echo,
+                    stream: Some(stream),
+                    ..schema::SendToGroup::default()
+                })
+            }),
+        (".{0,9}", any::<u64>(), some_data()).prop_map(|(stream_id, number, data)| {
+            Request::StreamData(schema::StreamData {
+                stream_id,
+                stream_sequence_id: Some(number),
+                data,
+            })
+        }),
+        ".{0,9}".prop_map(|stream_id| {
+            Request::StreamData(schema::StreamData {
+                stream_id,
+                ..schema::StreamData::default()
+            })
+        }),
+        (".{0,9}", prop::option::of((text(), text()))).prop_map(|(stream_id, error)| {
+            let error = error.map(|(message, user_error_code)| schema::StreamEndError {
+                message,
+                user_error_code,
+            });
+            Request::StreamEnd(schema::StreamEnd { stream_id, error })
+        }),
+        ("x.{0,20}", ack_id(), prop::option::of(state())).prop_map(|(group, ack_id, state)| {
+            Request::SetGroupState(schema::SetGroupState {
+                group,
+                ack_id,
+                state,
+            })
+        }),
+        group().prop_map(Request::SubscribeGroupState),
+        group().prop_map(Request::UnsubscribeGroupState),
         ("x[a-z0-9]{0,20}", ack_id(), some_data(), metadata()).prop_map(
             |(event, ack_id, data, metadata)| {
                 Request::Event(schema::Event {
@@ -73,48 +121,22 @@ fn request() -> impl Strategy<Value = Request> {
     ]
 }
 
-fn type_and_bytes(data: &schema::Data) -> (DataType, Vec<u8>) {
-    match data.clone() {
-        schema::Data::Text(text) => (DataType::Text, text.into_bytes()),
-        schema::Data::Binary(bytes) => (DataType::Binary, bytes),
-        schema::Data::Protobuf(any) => (DataType::Protobuf, any.encode_to_vec()),
-        schema::Data::Json(json) => (DataType::Json, json.into_bytes()),
-    }
+fn text() -> impl Strategy<Value = Option<String>> {
+    prop::option::of(".{0,20}")
 }
 
-/// A request as we ought to read it.
-fn expected(request: &Request) -> ClientMessage<'static> {
-    let data = |data: &Option<schema::MessageData>| {
-        let data = data.as_ref().and_then(|data| data.data.as_ref());
-        let (data_type, bytes) = type_and_bytes(data.unwrap());
-        let bytes = bytes.into();
-        Data { data_type, bytes }
-    };
-    match request.clone() {
-        Request::SendToGroup(send) => ClientMessage::SendToGroup {
-            data: data(&send.data),
-            group: send.group.into(),
-            no_echo: send.no_echo.unwrap_or_default(),
-            ack_id: send.ack_id,
-        },
-        Request::Event(event) => ClientMessage::Event {
-            data: data(&event.data),
-            event: event.event.into(),
-            ack_id: event.ack_id,
-        },
-        Request::JoinGroup(join) => ClientMessage::JoinGroup {
-            group: join.group.into(),
-            ack_id: join.ack_id,
-        },
-        Request::LeaveGroup(leave) => ClientMessage::LeaveGroup {
-            group: leave.group.into(),
-            ack_id: leave.ack_id,
-        },
-        Request::SequenceAck(schema::SequenceAck { sequence_id }) => {
-            ClientMessage::SequenceAck { sequence_id }
+fn stream_start() -> impl Strategy<Value = schema::StreamStart> {
+    ("x.{0,20}", prop::option::of(1..=u32::MAX)).prop_map(|(stream_id, idle_timeout_ms)| {
+        schema::StreamStart {
+            stream_id,
+            idle_timeout_ms,
         }
-        Request::Ping(_) => ClientMessage::Ping,
-    }
+    })
+}
+
+fn state() -> impl Strategy<Value = schema::GroupState> {
+    prop::collection::btree_map(".{0,3}", ".{0,200}", 0..4)
+        .prop_map(|entries| schema::GroupState { entries })
 }
 
 fn parse(out: &[u8]) -> Result<Response, TestCaseError> {
@@ -153,21 +175,17 @@ proptest! {
         let end = bytes.len().min(at + noise.len());
         bytes.splice(at..end, noise);
         if let Ok(message) = protobuf::decode(&bytes) {
-            let request = match Upstream::decode(&*bytes) {
-                Ok(theirs) => theirs.message.unwrap(),
-                Err(error) => {
-                    let text = error.to_string();
-                    // We do not look into these.
-                    let is_unread = text.contains("metadata") || text.contains("stream");
-                    prop_assert!(is_unread, "{:02x?}: {}", bytes, text);
-                    return Ok(());
-                }
-            };
+            let theirs = Upstream::decode(&*bytes);
+            let theirs = theirs.map_err(|error| TestCaseError::fail(error.to_string()))?;
             match &message {
                 // An Any may hold fields that prost forgets.
-                ClientMessage::SendToGroup { data, .. } | ClientMessage::Event { data, .. }
+                ClientMessage::SendToGroup { data, .. }
+                | ClientMessage::Event { data, .. }
+                | ClientMessage::StreamData { data, .. }
                     if data.data_type == DataType::Protobuf => {}
-                message => prop_assert_eq!(message, &expected(&request)),
+                // The wire format does not know what is wrong with these.
+                ClientMessage::InvalidStream { .. } => {}
+                message => prop_assert_eq!(message, &expected(&theirs.message.unwrap())),
             }
         }
     }
@@ -209,14 +227,11 @@ proptest! {
         prop_assert_eq!(parse(&out)?, Response::System(system));
 
         out.clear();
-        let names: Vec<_> = metadata.keys().map(|key| format!("x-webpubsub-metadata-{key}")).collect();
-        let values = metadata.values().map(String::as_bytes);
-        let headers = names.iter().map(String::as_str).zip(values);
-        let carried = Metadata::from_headers(headers).unwrap();
+        let carried = expected::metadata(&metadata);
         let (data_type, bytes) = type_and_bytes(&data);
         let json = JsonField::JsonData;
         match &group {
-            Some(group) => protobuf::group_message(&mut out, group, data_type, &bytes, json, Some(&carried)),
+            Some(group) => protobuf::group_message(&mut out, group, data_type, &bytes, json, Some(&carried), None),
             None => protobuf::server_message(&mut out, data_type, &bytes, json, Some(&carried)),
         }
         let from = if group.is_some() { "group" } else { "server" };
@@ -226,9 +241,125 @@ proptest! {
             data: Some(schema::MessageData { data: Some(data) }),
             sequence_id: None,
             metadata,
+            stream: None,
         };
         // prost leaves out a value of a map that is empty.
         let message_again = Downstream::decode(&*out).unwrap().message;
         prop_assert_eq!(message_again, Some(Response::Data(message)));
+    }
+
+    #[test]
+    fn stream_messages_are_written_as_prost_writes_them(
+        stream_id in ".{0,200}",
+        number in prop_oneof![Just(0), any::<u64>()],
+        texts in (".{0,200}", prop::option::of(".{0,20}")),
+        end_of_stream in any::<bool>(),
+        has_error in any::<bool>(),
+    ) {
+        let (message, code) = texts;
+        let mut out = Vec::new();
+        protobuf::stream_ack(&mut out, &stream_id, number);
+        let ack = schema::StreamAck { stream_id: stream_id.clone(), expected_sequence_id: number };
+        prop_assert_eq!(parse(&out)?, Response::StreamAck(ack));
+
+        out.clear();
+        let name = StreamNackName::InvalidSequenceId;
+        protobuf::stream_nack(&mut out, &stream_id, name, number, &message);
+        let nack = schema::StreamNack {
+            stream_id: stream_id.clone(),
+            name: name.as_str().to_owned(),
+            message: message.clone(),
+            expected_sequence_id: number,
+        };
+        prop_assert_eq!(parse(&out)?, Response::StreamNack(nack));
+
+        out.clear();
+        let name = StreamClosedName::StreamNotFound;
+        protobuf::stream_closed(&mut out, &stream_id, has_error.then_some((name, &*message)));
+        let error = has_error.then(|| schema::StreamClosedError {
+            name: name.as_str().to_owned(),
+            message: message.clone(),
+        });
+        let closed = schema::StreamClosed { stream_id: stream_id.clone(), error };
+        prop_assert_eq!(parse(&out)?, Response::StreamClosed(closed));
+
+        out.clear();
+        let name = StreamErrorName::UserError;
+        let stream = StreamInfo {
+            stream_id: stream_id.clone().into(),
+            stream_sequence_id: number,
+            end_of_stream,
+            error: has_error.then(|| StreamError {
+                name,
+                message: Some(message.clone().into()),
+                user_error_code: code.clone().map(Into::into),
+            }),
+        };
+        let json = JsonField::JsonData;
+        protobuf::group_message(&mut out, "g", DataType::Text, b"", json, None, Some(&stream));
+        let data = schema::MessageData { data: Some(schema::Data::Text(String::new())) };
+        let error = has_error.then(|| schema::StreamError {
+            name: name.as_str().to_owned(),
+            message,
+            user_error_code: code.unwrap_or_default(),
+        });
+        let stream = schema::StreamInfo {
+            stream_id,
+            stream_sequence_id: number,
+            end_of_stream: end_of_stream.then_some(true),
+            error,
+        };
+        let message = schema::DataMessage {
+            from: "group".to_owned(),
+            group: Some("g".to_owned()),
+            data: Some(data),
+            stream: Some(stream),
+            ..schema::DataMessage::default()
+        };
+        prop_assert_eq!(parse(&out)?, Response::Data(message));
+    }
+
+    #[test]
+    fn group_states_are_written_so_that_prost_reads_them(
+        group in "x.{0,200}",
+        items in prop::collection::vec(
+            (".{0,40}", text(), prop::option::of(state()), any::<i64>()),
+            0..4,
+        ),
+    ) {
+        let states: Vec<Option<GroupState>> = items
+            .iter()
+            .map(|(_, _, state, _)| Some(state.clone()?.entries.into_iter().collect()))
+            .collect();
+        let ours = || items.iter().zip(&states).map(|((id, user, _, updated_at), state)| {
+            GroupStateItem {
+                connection_id: id,
+                user_id: user.as_deref(),
+                state: state.as_ref(),
+                updated_at: *updated_at,
+            }
+        });
+        let theirs = schema::GroupStates {
+            group: group.clone(),
+            items: items
+                .iter()
+                .map(|(id, user, state, updated_at)| schema::GroupStateItem {
+                    connection_id: id.clone(),
+                    user_id: user.clone(),
+                    state: state.clone(),
+                    updated_at: *updated_at,
+                })
+                .collect(),
+            sequence_id: None,
+        };
+        // prost leaves out a key or a value of a map that is empty.
+        let mut out = Vec::new();
+        protobuf::group_state_snapshot(&mut out, &group, ours());
+        let message = Downstream::decode(&*out).unwrap().message;
+        prop_assert_eq!(message, Some(Response::GroupStateSnapshot(theirs.clone())));
+        out.clear();
+        protobuf::group_state_update(&mut out, &group, ours());
+        let message = Downstream::decode(&*out).unwrap().message;
+        prop_assert_eq!(message, Some(Response::GroupStateUpdate(theirs)));
     }
 }

@@ -57,6 +57,49 @@ fn patterns_allow_what_they_match() {
     check(&["webpubsub.sendToGroup.*"], "*", (false, true));
 }
 
+/// What the roles allow for the state of a group: set, get.
+#[track_caller]
+fn check_state(roles: &[&str], group: &str, expect: (bool, bool)) {
+    let (permissions, _) = Permissions::from_roles(roles.iter().copied());
+    let got = (
+        permissions.may_set_state(group),
+        permissions.may_get_state(group),
+    );
+    assert_eq!(got, expect, "{roles:?} {group}");
+}
+
+#[test]
+fn group_state_has_roles_of_its_own_and_comes_with_the_right_to_join() {
+    check_state(&[], "g", (false, false));
+    check_state(&["webpubsub.sendToGroup"], "g", (false, false));
+    check_state(&["webpubsub.joinLeaveGroup"], "g", (true, true));
+    check_state(&["webpubsub.joinLeaveGroup.g"], "g", (true, true));
+    check_state(&["webpubsub.joinLeaveGroup.g"], "h", (false, false));
+    check_state(&["webpubsub.joinLeaveGroups.g*"], "g1", (true, true));
+    check_state(&["webpubsub.setGroupState"], "g", (true, false));
+    check_state(&["webpubsub.getGroupState"], "g", (false, true));
+    let literal = ["webpubsub.setGroupState.a.*", "webpubsub.getGroupState.b"];
+    check_state(&literal, "a.*", (true, false));
+    check_state(&literal, "a.1", (false, false));
+    check_state(&literal, "b", (false, true));
+    let mixed = ["webpubsub.setGroupState.a", "webpubsub.setGroupState"];
+    check_state(&mixed, "b", (true, false));
+    // They let nobody join or publish.
+    let state = ["webpubsub.setGroupState", "webpubsub.getGroupState"];
+    check(&state, "g", (false, false));
+}
+
+#[test]
+fn what_rest_takes_away_from_joining_it_takes_away_from_state_that_came_with_it() {
+    let roles = ["webpubsub.joinLeaveGroup", "webpubsub.getGroupState"];
+    let (mut permissions, _) = Permissions::from_roles(roles);
+    permissions.revoke(JoinLeaveGroup, Some("g")).unwrap();
+    assert!(!permissions.may_set_state("g") && permissions.may_set_state("h"));
+    assert!(permissions.may_get_state("g"), "that has a role of its own");
+    permissions.grant(JoinLeaveGroup, Some("g")).unwrap();
+    assert!(permissions.may_set_state("g"));
+}
+
 #[test]
 fn roles_without_effect_are_reported() {
     let long_pattern = format!("webpubsub.sendToGroups.{}", "x".repeat(1025));
@@ -68,6 +111,9 @@ fn roles_without_effect_are_reported() {
         ("webpubsub.joinleavegroup", IgnoredReason::Unknown),
         ("webpubsub.joinLeaveGroups", IgnoredReason::Unknown),
         ("webpubsub.sendToGroups", IgnoredReason::Unknown),
+        ("webpubsub.setGroupStates.a*", IgnoredReason::Unknown),
+        ("webpubsub.getGroupStates", IgnoredReason::Unknown),
+        ("webpubsub.getGroupState.", IgnoredReason::GroupName),
         ("webpubsub.joinLeaveGroup.", IgnoredReason::GroupName),
         ("webpubsub.sendToGroup. ", IgnoredReason::GroupName),
         (&long_group, IgnoredReason::GroupName),

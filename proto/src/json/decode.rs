@@ -5,20 +5,17 @@
 //! types are ignored. `data` stays raw text and is never parsed into a tree.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 
-use crate::message::{ClientMessage, Data, DataType, MAX_TTL_SECONDS};
+use super::members::{Members, Value};
+use super::object;
+use super::value::{MAX_DATA_DEPTH, is_deeper_than, string};
+use crate::group_state::GroupState;
+use crate::message::{ClientMessage, Data, DataType, MAX_TTL_SECONDS, StreamEndError};
+use crate::metadata::Metadata;
 use crate::{name, protobuf};
-
-/// How deep arrays and objects may nest in `data`. Its envelope is one level more, and 64 levels
-/// is what the strictest client library parses; a deeper value would cut off every such member of
-/// a group.
-pub const MAX_DATA_DEPTH: usize = 63;
 
 /// A message that is no valid request (protocol notes: malformed messages). The connection gets
 /// this text in `disconnected` and is closed with 1007.
@@ -50,25 +47,16 @@ impl Malformed {
     }
 }
 
-/// A text that is not one JSON value, or one nested deeper than [`MAX_DATA_DEPTH`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidJson {
-    /// Not one JSON value in UTF-8.
-    #[error("The text is not one JSON value.")]
-    Syntax,
-    /// Nested too deep.
-    #[error("The JSON value is nested deeper than {MAX_DATA_DEPTH} levels.")]
-    Depth,
-}
-
 /// Reads the payload of a text message.
 ///
 /// # Errors
 ///
 /// [`Malformed`], with what is wrong.
 pub fn decode(frame: &str) -> Result<ClientMessage<'_>, Malformed> {
-    let members: Members<'_> =
-        serde_json::from_str(frame).map_err(|error| Malformed::json(&error))?;
+    let mut members = Members::default();
+    members
+        .read(frame)
+        .map_err(|error| Malformed::json(&error))?;
     members.interpret()
 }
 
@@ -83,47 +71,8 @@ pub fn decode_bytes(frame: &[u8]) -> Result<ClientMessage<'_>, Malformed> {
     decode(text)
 }
 
-/// Checks that bytes are one JSON value that can be carried as [`DataType::Json`].
-///
-/// # Errors
-///
-/// [`InvalidJson`].
-pub fn check_value(json: &[u8]) -> Result<(), InvalidJson> {
-    let text = simdutf8::basic::from_utf8(json).map_err(|_| InvalidJson::Syntax)?;
-    serde_json::from_str::<IgnoredAny>(text).map_err(|_| InvalidJson::Syntax)?;
-    if is_deeper_than(text, MAX_DATA_DEPTH) {
-        return Err(InvalidJson::Depth);
-    }
-    Ok(())
-}
-
-/// The known members of a request.
-#[derive(Default)]
-struct Members<'a> {
-    message_type: Option<Value<'a>>,
-    group: Option<Value<'a>>,
-    event: Option<Value<'a>>,
-    ack_id: Option<Value<'a>>,
-    no_echo: Option<Value<'a>>,
-    data_type: Option<Value<'a>>,
-    ttl_seconds: Option<Value<'a>>,
-    sequence_id: Option<Value<'a>>,
-    /// The raw JSON text.
-    data: Option<&'a str>,
-}
-
-/// A JSON value, as far as any member other than `data` may hold one.
-enum Value<'a> {
-    Null,
-    Bool(bool),
-    /// An integer from 0 to 2^64 - 1, spelled without fraction or exponent.
-    Unsigned(u64),
-    Text(Cow<'a, str>),
-    Other,
-}
-
 impl<'a> Members<'a> {
-    fn interpret(mut self) -> Result<ClientMessage<'a>, Malformed> {
+    fn interpret(&mut self) -> Result<ClientMessage<'a>, Malformed> {
         let message_type = self.message_type()?;
         // A bad id is an error in every message, even in those that never use it.
         let ack_id = self.ack_id()?;
@@ -136,25 +85,106 @@ impl<'a> Members<'a> {
                 group: self.group()?,
                 ack_id,
             },
-            MessageType::SendToGroup => {
-                self.check_ttl()?;
-                ClientMessage::SendToGroup {
-                    group: self.group()?,
-                    no_echo: self.no_echo()?,
-                    data: self.data()?,
+            MessageType::SendToGroup => self.send_to_group(ack_id)?,
+            MessageType::Event => {
+                if present(self.stream).is_some() {
+                    return Err(Malformed::because("an event cannot be a stream"));
+                }
+                let event = self.event()?;
+                let (data, metadata) = self.content()?;
+                ClientMessage::Event {
+                    event,
+                    data,
+                    metadata,
                     ack_id,
                 }
             }
-            MessageType::Event => ClientMessage::Event {
-                event: self.event()?,
-                data: self.data()?,
-                ack_id,
-            },
             MessageType::Ping => ClientMessage::Ping,
             MessageType::SequenceAck => ClientMessage::SequenceAck {
                 sequence_id: self.sequence_id()?,
             },
+            MessageType::StreamData => self.stream_data()?,
+            MessageType::StreamEnd => ClientMessage::StreamEnd {
+                stream_id: text_of(self.stream_id.take()).ok_or(STREAM_ID)?,
+                error: present(self.error).map(stream_end_error).transpose()?,
+            },
+            MessageType::SetGroupState => ClientMessage::SetGroupState {
+                group: self.group()?,
+                state: present(self.state).map(group_state).transpose()?,
+                ack_id,
+            },
+            MessageType::SubscribeGroupState => ClientMessage::SubscribeGroupState {
+                group: self.group()?,
+                ack_id,
+            },
+            MessageType::UnsubscribeGroupState => ClientMessage::UnsubscribeGroupState {
+                group: self.group()?,
+                ack_id,
+            },
         })
+    }
+
+    fn send_to_group(&mut self, ack_id: Option<u64>) -> Result<ClientMessage<'a>, Malformed> {
+        let group = self.group()?;
+        let no_echo = self.no_echo()?;
+        let ttl_seconds = self.ttl_seconds()?;
+        if let Some(stream) = present(self.stream) {
+            let (stream_id, idle_timeout_ms) = stream_start(stream)?;
+            let has_data = self.data.is_some() || self.data_type.is_some();
+            return Ok(ClientMessage::stream_start(
+                group,
+                stream_id,
+                idle_timeout_ms,
+                no_echo,
+                ack_id,
+                has_data,
+            ));
+        }
+        let (data, metadata) = self.content()?;
+        Ok(ClientMessage::SendToGroup {
+            group,
+            data,
+            metadata,
+            no_echo,
+            ttl_seconds,
+            ack_id,
+        })
+    }
+
+    fn stream_data(&mut self) -> Result<ClientMessage<'a>, Malformed> {
+        let stream_id = text_of(self.stream_id.take()).ok_or(STREAM_ID)?;
+        let stream_sequence_id = match self.stream_sequence_id {
+            None | Some(Value::Null) => None,
+            Some(Value::Unsigned(id)) => Some(id),
+            Some(_) => {
+                return Err(Malformed::because(
+                    "`streamSequenceId` must be an unsigned integer",
+                ));
+            }
+        };
+        let has_data = (self.data_type.is_some(), self.data.is_some());
+        Ok(match (stream_sequence_id, has_data) {
+            (Some(stream_sequence_id), (true, true)) => ClientMessage::StreamData {
+                stream_id,
+                stream_sequence_id,
+                data: self.data()?,
+            },
+            (None, (false, false)) => ClientMessage::StreamKeepAlive { stream_id },
+            _ => ClientMessage::partial_stream_data(stream_id),
+        })
+    }
+
+    /// Metadata can stand alone, beside an empty text.
+    fn content(&self) -> Result<(Data<'a>, Metadata), Malformed> {
+        let Some(raw) = present(self.metadata) else {
+            return Ok((self.data()?, Metadata::default()));
+        };
+        let metadata = metadata(raw)?;
+        if self.data.is_none() {
+            self.data_type()?;
+            return Ok((Data::EMPTY_TEXT, metadata));
+        }
+        Ok((self.data()?, metadata))
     }
 
     fn message_type(&self) -> Result<MessageType, Malformed> {
@@ -201,12 +231,14 @@ impl<'a> Members<'a> {
         }
     }
 
-    fn check_ttl(&self) -> Result<(), Malformed> {
+    fn ttl_seconds(&self) -> Result<u16, Malformed> {
         match self.ttl_seconds {
-            None | Some(Value::Null | Value::Unsigned(0..=MAX_TTL_SECONDS)) => Ok(()),
-            Some(_) => Err(Malformed::because(
-                "`ttlSeconds` must be an integer from 0 to 300",
-            )),
+            None | Some(Value::Null) => Ok(0),
+            Some(Value::Unsigned(seconds)) => u16::try_from(seconds)
+                .ok()
+                .filter(|seconds| *seconds <= MAX_TTL_SECONDS)
+                .ok_or(TTL_SECONDS),
+            Some(_) => Err(TTL_SECONDS),
         }
     }
 
@@ -275,6 +307,9 @@ impl<'a> Members<'a> {
     }
 }
 
+const STREAM_ID: Malformed = Malformed::because("`streamId` must be a string");
+const TTL_SECONDS: Malformed = Malformed::because("`ttlSeconds` must be an integer from 0 to 300");
+
 #[derive(Clone, Copy)]
 enum MessageType {
     JoinGroup,
@@ -283,17 +318,27 @@ enum MessageType {
     Event,
     Ping,
     SequenceAck,
+    StreamData,
+    StreamEnd,
+    SetGroupState,
+    SubscribeGroupState,
+    UnsubscribeGroupState,
 }
 
 impl MessageType {
     /// The most frequent first.
-    const NAMES: [(&'static str, Self); 6] = [
+    const NAMES: [(&'static str, Self); 11] = [
         ("sendToGroup", Self::SendToGroup),
         ("event", Self::Event),
         ("ping", Self::Ping),
+        ("streamData", Self::StreamData),
         ("sequenceAck", Self::SequenceAck),
         ("joinGroup", Self::JoinGroup),
         ("leaveGroup", Self::LeaveGroup),
+        ("streamEnd", Self::StreamEnd),
+        ("setGroupState", Self::SetGroupState),
+        ("subscribeGroupState", Self::SubscribeGroupState),
+        ("unsubscribeGroupState", Self::UnsubscribeGroupState),
     ];
 }
 
@@ -311,186 +356,82 @@ fn json_data(raw: &str) -> Result<Cow<'_, [u8]>, Malformed> {
     Ok(Cow::Borrowed(raw.as_bytes()))
 }
 
-/// The text of a JSON string, borrowed unless it has escapes; `None` for any other value, and for
-/// escapes that mean no character.
-fn string(raw: &str) -> Option<Cow<'_, str>> {
-    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
-        return Some(Cow::Borrowed(inner));
-    }
-    serde_json::from_str(raw).ok().map(Cow::Owned)
+/// A raw member that is there and not `null`.
+fn present(raw: Option<&str>) -> Option<&str> {
+    raw.filter(|raw| *raw != "null")
 }
 
-/// Whether valid JSON nests deeper than `limit`.
-fn is_deeper_than(json: &str, limit: usize) -> bool {
-    let bytes = json.as_bytes();
-    // Each level takes two bytes and has an opening one, so most values need no walk.
-    if bytes.len() <= 2 * limit || memchr::memchr2_iter(b'[', b'{', bytes).nth(limit).is_none() {
-        return false;
-    }
-    let mut depth = 0_usize;
-    let mut bytes = bytes.iter();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'[' | b'{' => depth += 1,
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            b'"' => skip_string(&mut bytes),
-            _ => {}
-        }
-        if depth > limit {
-            return true;
-        }
-    }
-    false
-}
-
-/// Moves past the quote that ends a string.
-fn skip_string(bytes: &mut std::slice::Iter<'_, u8>) {
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'"' => return,
-            b'\\' => _ = bytes.next(),
-            _ => {}
-        }
+fn text_of(value: Option<Value<'_>>) -> Option<Cow<'_, str>> {
+    match value {
+        Some(Value::Text(text)) => Some(text),
+        _ => None,
     }
 }
 
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor;
-
-        impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Members::default();
-                while let Some(key) = map.next_key::<Key>()? {
-                    let slot = match key {
-                        Key::Type => &mut members.message_type,
-                        Key::Group => &mut members.group,
-                        Key::Event => &mut members.event,
-                        Key::AckId => &mut members.ack_id,
-                        Key::NoEcho => &mut members.no_echo,
-                        Key::DataType => &mut members.data_type,
-                        Key::Data => {
-                            members.data = Some(map.next_value::<&RawValue>()?.get());
-                            continue;
-                        }
-                        Key::TtlSeconds => &mut members.ttl_seconds,
-                        Key::SequenceId => &mut members.sequence_id,
-                        Key::Unknown => {
-                            map.next_value::<IgnoredAny>()?;
-                            continue;
-                        }
-                    };
-                    *slot = Some(map.next_value()?);
-                }
-                Ok(members)
-            }
-        }
-
-        deserializer.deserialize_map(MembersVisitor)
+fn metadata(raw: &str) -> Result<Metadata, Malformed> {
+    let mut metadata = Metadata::default();
+    let mut wrong = None;
+    let is_read = object::walk_texts(raw, |key, value| {
+        wrong = match metadata.insert(&key, &value) {
+            Ok(false) => None,
+            Ok(true) => Some("a key of `metadata` is repeated"),
+            Err(error) => Some(error.rule()),
+        };
+        wrong.is_none()
+    });
+    if let Some(reason) = wrong {
+        return Err(Malformed::because(reason));
     }
-}
-
-impl<'de> Deserialize<'de> for Value<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ValueVisitor;
-
-        impl<'de> Visitor<'de> for ValueVisitor {
-            type Value = Value<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("any value")
-            }
-
-            fn visit_unit<E>(self) -> Result<Value<'de>, E> {
-                Ok(Value::Null)
-            }
-
-            fn visit_bool<E>(self, value: bool) -> Result<Value<'de>, E> {
-                Ok(Value::Bool(value))
-            }
-
-            fn visit_u64<E>(self, value: u64) -> Result<Value<'de>, E> {
-                Ok(Value::Unsigned(value))
-            }
-
-            fn visit_i64<E>(self, _: i64) -> Result<Value<'de>, E> {
-                Ok(Value::Other)
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<Value<'de>, E> {
-                Ok(Value::Other)
-            }
-
-            fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Value<'de>, E> {
-                Ok(Value::Text(Cow::Borrowed(value)))
-            }
-
-            fn visit_str<E>(self, value: &str) -> Result<Value<'de>, E> {
-                Ok(Value::Text(Cow::Owned(value.to_owned())))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value<'de>, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Value::Other)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'de>, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Value::Other)
-            }
-        }
-
-        deserializer.deserialize_any(ValueVisitor)
+    if !is_read {
+        return Err(Malformed::because(
+            "`metadata` must be an object of strings",
+        ));
     }
+    metadata
+        .check_len()
+        .map_err(|error| Malformed::because(error.rule()))?;
+    Ok(metadata)
 }
 
-enum Key {
-    Type,
-    Group,
-    Event,
-    AckId,
-    NoEcho,
-    DataType,
-    Data,
-    TtlSeconds,
-    SequenceId,
-    Unknown,
+/// The stream's id, and how long it may rest; a number that is no time becomes zero.
+fn stream_start(raw: &str) -> Result<(Cow<'_, str>, Option<u64>), Malformed> {
+    let Some([stream_id, idle_timeout_ms]) = object::members(raw, ["streamId", "idleTimeoutMs"])
+    else {
+        return Err(Malformed::because("`stream` must be an object"));
+    };
+    let idle_timeout_ms = match idle_timeout_ms {
+        None | Some(Value::Null) => None,
+        Some(Value::Unsigned(ms)) => Some(ms),
+        Some(Value::Number) => Some(0),
+        Some(_) => return Err(Malformed::because("`idleTimeoutMs` must be a number")),
+    };
+    Ok((text_of(stream_id).ok_or(STREAM_ID)?, idle_timeout_ms))
 }
 
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
+fn stream_end_error(raw: &str) -> Result<StreamEndError<'_>, Malformed> {
+    const WRONG: Malformed =
+        Malformed::because("`error` must be an object whose texts are strings");
+    let texts = object::members(raw, ["message", "userErrorCode"]).ok_or(WRONG)?;
+    let [message, user_error_code] = texts.map(|text| match text {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Text(text)) => Ok(Some(text)),
+        Some(_) => Err(WRONG),
+    });
+    Ok(StreamEndError {
+        message: message?,
+        user_error_code: user_error_code?,
+    })
+}
 
-        impl Visitor<'_> for KeyVisitor {
-            type Value = Key;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a member name")
-            }
-
-            fn visit_str<E>(self, name: &str) -> Result<Key, E> {
-                Ok(match name {
-                    "type" => Key::Type,
-                    "group" => Key::Group,
-                    "event" => Key::Event,
-                    "ackId" => Key::AckId,
-                    "noEcho" => Key::NoEcho,
-                    "dataType" => Key::DataType,
-                    "data" => Key::Data,
-                    "ttlSeconds" => Key::TtlSeconds,
-                    "sequenceId" => Key::SequenceId,
-                    _ => Key::Unknown,
-                })
-            }
-        }
-
-        deserializer.deserialize_identifier(KeyVisitor)
+fn group_state(raw: &str) -> Result<GroupState, Malformed> {
+    let mut state = GroupState::default();
+    let is_read = object::walk_texts(raw, |key, value| {
+        state.insert(key.into_owned(), value.into_owned());
+        true
+    });
+    if is_read {
+        Ok(state)
+    } else {
+        Err(Malformed::because("`state` must be an object of strings"))
     }
 }

@@ -4,8 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::ack::AckErrorName;
-use crate::message::{DataType, utf8_or_replaced};
+use crate::group_state::GroupStateItem;
+use crate::message::{DataType, StreamError, StreamInfo, utf8_or_replaced};
 use crate::metadata::Metadata;
+use crate::stream::{StreamClosedName, StreamNackName};
 
 /// The first message on a connection. `reconnection_token` is for reliable protocols only.
 pub fn connected(
@@ -51,11 +53,64 @@ pub fn ack_ok(out: &mut Vec<u8>, ack_id: u64) {
 pub fn ack_failed(out: &mut Vec<u8>, ack_id: u64, name: AckErrorName, message: &str) {
     raw(out, r#"{"type":"ack","ackId":"#);
     raw(out, itoa::Buffer::new().format(ack_id));
-    raw(out, r#","success":false,"error":{"name":""#);
-    raw(out, name.as_str());
-    raw(out, r#"","message":"#);
-    string(out, message.as_bytes());
+    raw(out, r#","success":false,"error":{"#);
+    error_members(out, name.as_str(), message);
     raw(out, "}}");
+}
+
+/// The publisher's stream takes the part `expected_sequence_id` next; all before it are taken
+/// (protocol notes: streams).
+pub fn stream_ack(out: &mut Vec<u8>, stream_id: &str, expected_sequence_id: u64) {
+    raw(out, r#"{"type":"streamAck""#);
+    stream_place(out, stream_id, expected_sequence_id);
+    raw(out, "}");
+}
+
+/// A part was not taken, for it is not the one that is expected.
+pub fn stream_nack(
+    out: &mut Vec<u8>,
+    stream_id: &str,
+    name: StreamNackName,
+    expected_sequence_id: u64,
+    message: &str,
+) {
+    raw(out, r#"{"type":"streamNack""#);
+    stream_place(out, stream_id, expected_sequence_id);
+    raw(out, ",");
+    error_members(out, name.as_str(), message);
+    raw(out, "}");
+}
+
+/// The publisher's stream is no more; `error` is what went wrong, and a text about it.
+pub fn stream_closed(out: &mut Vec<u8>, stream_id: &str, error: Option<(StreamClosedName, &str)>) {
+    raw(out, r#"{"type":"streamClosed","streamId":"#);
+    string(out, stream_id.as_bytes());
+    if let Some((name, message)) = error {
+        raw(out, r#","error":{"#);
+        error_members(out, name.as_str(), message);
+        raw(out, "}");
+    }
+    raw(out, "}");
+}
+
+/// The states of a group's members as they are now (protocol notes: group state).
+pub fn group_state_snapshot<'a>(
+    out: &mut Vec<u8>,
+    group: &str,
+    items: impl IntoIterator<Item = GroupStateItem<'a>>,
+) {
+    raw(out, r#"{"type":"groupStateSnapshot","group":"#);
+    group_state(out, group, items);
+}
+
+/// The states that changed.
+pub fn group_state_update<'a>(
+    out: &mut Vec<u8>,
+    group: &str,
+    items: impl IntoIterator<Item = GroupStateItem<'a>>,
+) {
+    raw(out, r#"{"type":"groupStateUpdate","group":"#);
+    group_state(out, group, items);
 }
 
 /// Adds metadata to the message at the end of `out`, unless there is none.
@@ -64,13 +119,24 @@ pub fn add_metadata(out: &mut Vec<u8>, metadata: &Metadata) {
         return;
     }
     raw(out, r#","metadata":"#);
-    let mut before = "{";
-    for (key, value) in metadata.iter() {
-        raw(out, before);
-        string(out, key.as_bytes());
-        raw(out, ":");
-        string(out, value.as_bytes());
-        before = ",";
+    texts(out, metadata.iter());
+    raw(out, "}");
+}
+
+/// Adds to the group message at the end of `out` where it belongs in a stream.
+pub fn add_stream(out: &mut Vec<u8>, stream: &StreamInfo<'_>) {
+    if out.pop_if(|last| *last == b'}').is_none() {
+        return;
+    }
+    raw(out, r#","stream":{"streamId":"#);
+    string(out, stream.stream_id.as_bytes());
+    raw(out, r#","streamSequenceId":"#);
+    raw(out, itoa::Buffer::new().format(stream.stream_sequence_id));
+    if stream.end_of_stream {
+        raw(out, r#","endOfStream":true"#);
+    }
+    if let Some(error) = &stream.error {
+        stream_error(out, error);
     }
     raw(out, "}}");
 }
@@ -124,6 +190,79 @@ fn data(out: &mut Vec<u8>, data_type: DataType, bytes: &[u8]) {
             base64(out, bytes);
         }
     }
+}
+
+/// `name` has nothing to escape.
+fn error_members(out: &mut Vec<u8>, name: &str, message: &str) {
+    raw(out, r#""name":""#);
+    raw(out, name);
+    raw(out, r#"","message":"#);
+    string(out, message.as_bytes());
+}
+
+fn stream_place(out: &mut Vec<u8>, stream_id: &str, expected_sequence_id: u64) {
+    raw(out, r#","streamId":"#);
+    string(out, stream_id.as_bytes());
+    raw(out, r#","expectedSequenceId":"#);
+    raw(out, itoa::Buffer::new().format(expected_sequence_id));
+}
+
+fn stream_error(out: &mut Vec<u8>, error: &StreamError<'_>) {
+    raw(out, r#","error":{"name":""#);
+    raw(out, error.name.as_str());
+    raw(out, "\"");
+    if let Some(message) = &error.message {
+        raw(out, r#","message":"#);
+        string(out, message.as_bytes());
+    }
+    if let Some(code) = &error.user_error_code {
+        raw(out, r#","userErrorCode":"#);
+        string(out, code.as_bytes());
+    }
+    raw(out, "}");
+}
+
+/// What follows the name of the member `group`.
+fn group_state<'a>(
+    out: &mut Vec<u8>,
+    group: &str,
+    items: impl IntoIterator<Item = GroupStateItem<'a>>,
+) {
+    string(out, group.as_bytes());
+    raw(out, r#","items":["#);
+    for (index, item) in items.into_iter().enumerate() {
+        if index > 0 {
+            raw(out, ",");
+        }
+        raw(out, r#"{"connectionId":"#);
+        string(out, item.connection_id.as_bytes());
+        if let Some(user_id) = item.user_id {
+            raw(out, r#","userId":"#);
+            string(out, user_id.as_bytes());
+        }
+        if let Some(state) = item.state {
+            raw(out, r#","state":"#);
+            texts(out, state.iter());
+        }
+        raw(out, r#","updatedAt":"#);
+        raw(out, itoa::Buffer::new().format(item.updated_at));
+        raw(out, "}");
+    }
+    raw(out, "]}");
+}
+
+/// An object whose values are strings.
+fn texts<'a>(out: &mut Vec<u8>, entries: impl Iterator<Item = (&'a str, &'a str)>) {
+    raw(out, "{");
+    for (index, (key, value)) in entries.enumerate() {
+        if index > 0 {
+            raw(out, ",");
+        }
+        string(out, key.as_bytes());
+        raw(out, ":");
+        string(out, value.as_bytes());
+    }
+    raw(out, "}");
 }
 
 fn raw(out: &mut Vec<u8>, json: &str) {

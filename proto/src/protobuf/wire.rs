@@ -114,6 +114,15 @@ impl<'a> Fields<'a> {
     }
 
     fn varint(&mut self) -> Result<u64, WireError> {
+        // Nearly every tag and every short length is one byte.
+        if let [byte @ ..0x80, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, WireError> {
         let mut number = 0_u64;
         for (index, &byte) in self.rest.iter().enumerate().take(MAX_VARINT_LEN) {
             // The tenth byte has room for one bit.

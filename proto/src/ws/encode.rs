@@ -11,6 +11,7 @@ pub const MAX_FRAME_PAYLOAD: usize = 65_536;
 const MAX_CLOSE_REASON: usize = MAX_CONTROL_PAYLOAD - 2;
 
 const FIN: u8 = 0x80;
+const MASKED: u8 = 0x80;
 
 /// Appends a whole message to `out`, fragmented where `payload` exceeds [`MAX_FRAME_PAYLOAD`]
 /// (RFC 6455 §5.4). A text payload must be UTF-8; a fragment may end inside a character.
@@ -38,6 +39,29 @@ pub const fn encoded_len(payload_len: usize) -> usize {
     };
     let fragments_before = (payload_len - last) / MAX_FRAME_PAYLOAD;
     payload_len + fragments_before * header_len(MAX_FRAME_PAYLOAD) + header_len(last)
+}
+
+/// The payload of a message that [`encode_message`] framed.
+#[must_use]
+pub fn join_fragments(frames: &[u8]) -> Vec<u8> {
+    let mut payload = Vec::with_capacity(frames.len());
+    let mut rest = frames;
+    while let Some(second) = rest.get(1) {
+        let header_len = match second {
+            127 => 10,
+            126 => 4,
+            _ => 2,
+        };
+        let fragment = rest.get(header_len..).unwrap_or_default();
+        let len = if rest[0] & FIN == 0 {
+            fragment.len().min(MAX_FRAME_PAYLOAD)
+        } else {
+            fragment.len()
+        };
+        payload.extend_from_slice(&fragment[..len]);
+        rest = &fragment[len..];
+    }
+    payload
 }
 
 /// Appends a close frame to `out` (RFC 6455 §5.5.1). Of the reason goes what fits into 123 bytes,
@@ -79,26 +103,42 @@ pub(super) fn encode_header(
     mask: Option<[u8; 4]>,
     out: &mut Vec<u8>,
 ) {
-    let mask_bit = if mask.is_some() { 0x80 } else { 0 };
-    out.push(opcode.bits() | if fin { FIN } else { 0 });
-    match (u8::try_from(payload_len), u16::try_from(payload_len)) {
-        (Ok(len @ ..=125), _) => out.push(mask_bit | len),
-        (_, Ok(len)) => {
-            out.push(mask_bit | 126);
-            out.extend_from_slice(&len.to_be_bytes());
-        }
-        _ => {
-            out.push(mask_bit | 127);
-            out.extend_from_slice(&(payload_len as u64).to_be_bytes());
-        }
-    }
+    let (mut header, len) = header(opcode, fin, payload_len);
     if let Some(mask) = mask {
+        header[1] |= MASKED;
+        out.extend_from_slice(&header[..len]);
         out.extend_from_slice(&mask);
+    } else {
+        out.extend_from_slice(&header[..len]);
     }
 }
 
+/// An unmasked header, with the shortest form of its length (RFC 6455 §5.2), and how much of the
+/// array it takes.
+pub(crate) fn header(opcode: Opcode, fin: bool, payload_len: usize) -> ([u8; 10], usize) {
+    let mut header = [0; 10];
+    header[0] = opcode.bits() | if fin { FIN } else { 0 };
+    let len = match (u8::try_from(payload_len), u16::try_from(payload_len)) {
+        (Ok(len @ ..=125), _) => {
+            header[1] = len;
+            2
+        }
+        (_, Ok(len)) => {
+            header[1] = 126;
+            header[2..4].copy_from_slice(&len.to_be_bytes());
+            4
+        }
+        _ => {
+            header[1] = 127;
+            header[2..].copy_from_slice(&(payload_len as u64).to_be_bytes());
+            10
+        }
+    };
+    (header, len)
+}
+
 /// Bytes of an unmasked header.
-const fn header_len(payload_len: usize) -> usize {
+pub(crate) const fn header_len(payload_len: usize) -> usize {
     match payload_len {
         0..=125 => 2,
         126..=65_535 => 4,

@@ -33,7 +33,7 @@ pub(crate) enum Data {
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Upstream {
-    #[prost(oneof = "Request", tags = "1, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "Request", tags = "1, 5, 6, 7, 8, 9, 13, 14, 15, 16, 17")]
     pub(crate) message: Option<Request>,
 }
 
@@ -51,6 +51,16 @@ pub(crate) enum Request {
     SequenceAck(SequenceAck),
     #[prost(message, tag = "9")]
     Ping(Empty),
+    #[prost(message, tag = "13")]
+    StreamData(StreamData),
+    #[prost(message, tag = "14")]
+    StreamEnd(StreamEnd),
+    #[prost(message, tag = "15")]
+    SetGroupState(SetGroupState),
+    #[prost(message, tag = "16")]
+    SubscribeGroupState(Group),
+    #[prost(message, tag = "17")]
+    UnsubscribeGroupState(Group),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -68,7 +78,15 @@ pub(crate) struct SendToGroup {
     #[prost(btree_map = "string, string", tag = "6")]
     pub(crate) metadata: BTreeMap<String, String>,
     #[prost(message, optional, tag = "7")]
-    pub(crate) stream: Option<Empty>,
+    pub(crate) stream: Option<StreamStart>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct StreamStart {
+    #[prost(string, tag = "1")]
+    pub(crate) stream_id: String,
+    #[prost(uint32, optional, tag = "2")]
+    pub(crate) idle_timeout_ms: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -82,7 +100,7 @@ pub(crate) struct Event {
     #[prost(btree_map = "string, string", tag = "4")]
     pub(crate) metadata: BTreeMap<String, String>,
     #[prost(message, optional, tag = "5")]
-    pub(crate) stream: Option<Empty>,
+    pub(crate) stream: Option<StreamStart>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -100,11 +118,53 @@ pub(crate) struct SequenceAck {
 }
 
 #[derive(Clone, PartialEq, Message)]
+pub(crate) struct StreamData {
+    #[prost(string, tag = "1")]
+    pub(crate) stream_id: String,
+    #[prost(uint64, optional, tag = "2")]
+    pub(crate) stream_sequence_id: Option<u64>,
+    #[prost(message, optional, tag = "3")]
+    pub(crate) data: Option<MessageData>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct StreamEnd {
+    #[prost(string, tag = "1")]
+    pub(crate) stream_id: String,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) error: Option<StreamEndError>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct StreamEndError {
+    #[prost(string, optional, tag = "1")]
+    pub(crate) message: Option<String>,
+    #[prost(string, optional, tag = "2")]
+    pub(crate) user_error_code: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct SetGroupState {
+    #[prost(string, tag = "1")]
+    pub(crate) group: String,
+    #[prost(uint64, optional, tag = "2")]
+    pub(crate) ack_id: Option<u64>,
+    #[prost(message, optional, tag = "3")]
+    pub(crate) state: Option<GroupState>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct GroupState {
+    #[prost(btree_map = "string, string", tag = "1")]
+    pub(crate) entries: BTreeMap<String, String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
 pub(crate) struct Empty {}
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Downstream {
-    #[prost(oneof = "Response", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "Response", tags = "1, 2, 3, 4, 6, 7, 8, 9, 10")]
     pub(crate) message: Option<Response>,
 }
 
@@ -118,6 +178,16 @@ pub(crate) enum Response {
     System(SystemMessage),
     #[prost(message, tag = "4")]
     Pong(Empty),
+    #[prost(message, tag = "6")]
+    StreamAck(StreamAck),
+    #[prost(message, tag = "7")]
+    StreamNack(StreamNack),
+    #[prost(message, tag = "8")]
+    StreamClosed(StreamClosed),
+    #[prost(message, tag = "9")]
+    GroupStateUpdate(GroupStates),
+    #[prost(message, tag = "10")]
+    GroupStateSnapshot(GroupStates),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -139,6 +209,65 @@ pub(crate) struct AckError {
 }
 
 #[derive(Clone, PartialEq, Message)]
+pub(crate) struct StreamAck {
+    #[prost(string, tag = "1")]
+    pub(crate) stream_id: String,
+    #[prost(uint64, tag = "2")]
+    pub(crate) expected_sequence_id: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct StreamNack {
+    #[prost(string, tag = "1")]
+    pub(crate) stream_id: String,
+    #[prost(string, tag = "2")]
+    pub(crate) name: String,
+    #[prost(string, tag = "3")]
+    pub(crate) message: String,
+    #[prost(uint64, tag = "4")]
+    pub(crate) expected_sequence_id: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct StreamClosed {
+    #[prost(string, tag = "1")]
+    pub(crate) stream_id: String,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) error: Option<StreamClosedError>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct StreamClosedError {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    #[prost(string, tag = "2")]
+    pub(crate) message: String,
+}
+
+/// `GroupStateUpdateMessage` and `GroupStateSnapshotMessage`.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct GroupStates {
+    #[prost(string, tag = "1")]
+    pub(crate) group: String,
+    #[prost(message, repeated, tag = "2")]
+    pub(crate) items: Vec<GroupStateItem>,
+    #[prost(uint64, optional, tag = "3")]
+    pub(crate) sequence_id: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct GroupStateItem {
+    #[prost(string, tag = "1")]
+    pub(crate) connection_id: String,
+    #[prost(string, optional, tag = "2")]
+    pub(crate) user_id: Option<String>,
+    #[prost(message, optional, tag = "3")]
+    pub(crate) state: Option<GroupState>,
+    #[prost(int64, tag = "4")]
+    pub(crate) updated_at: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
 pub(crate) struct DataMessage {
     #[prost(string, tag = "1")]
     pub(crate) from: String,
@@ -150,6 +279,30 @@ pub(crate) struct DataMessage {
     pub(crate) sequence_id: Option<u64>,
     #[prost(btree_map = "string, string", tag = "5")]
     pub(crate) metadata: BTreeMap<String, String>,
+    #[prost(message, optional, tag = "6")]
+    pub(crate) stream: Option<StreamInfo>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct StreamInfo {
+    #[prost(string, tag = "1")]
+    pub(crate) stream_id: String,
+    #[prost(uint64, tag = "2")]
+    pub(crate) stream_sequence_id: u64,
+    #[prost(bool, optional, tag = "3")]
+    pub(crate) end_of_stream: Option<bool>,
+    #[prost(message, optional, tag = "4")]
+    pub(crate) error: Option<StreamError>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct StreamError {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    #[prost(string, tag = "2")]
+    pub(crate) message: String,
+    #[prost(string, tag = "3")]
+    pub(crate) user_error_code: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
