@@ -4,6 +4,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 /// Successes that are remembered; the oldest is forgotten first.
 pub const REMEMBERED: u64 = 1000;
 
@@ -26,7 +28,34 @@ pub struct AckMemory {
     count: u64,
 }
 
+/// An [`AckMemory`] as plain data: its ranges with both ends, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AckRecord(Vec<(u64, u64)>);
+
 impl AckMemory {
+    /// The memory that [`record`](Self::record) told of.
+    #[must_use]
+    pub fn restored(record: &AckRecord) -> Self {
+        let mut memory = Self::default();
+        for (first, last) in &record.0 {
+            let newest = last.saturating_sub(REMEMBERED - 1);
+            for ack_id in newest.max(*first)..=*last {
+                if !memory.contains(ack_id) {
+                    memory.insert(ack_id);
+                }
+            }
+        }
+        memory
+    }
+
+    /// The memory as plain data.
+    #[must_use]
+    pub fn record(&self) -> AckRecord {
+        let older = self.older.iter().flat_map(|older| older.iter());
+        let ranges = older.chain(&self.newest);
+        AckRecord(ranges.map(|range| (range.first, range.last)).collect())
+    }
+
     /// Whether `ack_id` succeeded before and is still remembered.
     #[must_use]
     pub fn contains(&self, ack_id: u64) -> bool {
@@ -99,9 +128,11 @@ mod tests {
                     }
                 }
             }
+            let restored = AckMemory::restored(&memory.record());
             for id in &list {
-                prop_assert!(memory.contains(*id));
+                prop_assert!(memory.contains(*id) && restored.contains(*id));
             }
+            prop_assert_eq!(restored.record(), memory.record());
         }
     }
 

@@ -8,6 +8,7 @@ use hubwire_proto::filter::Filter;
 use hubwire_proto::role::Permission;
 
 use crate::ask::ReplyTo;
+use crate::group_state::{GroupStateMessage, Part};
 use crate::id::{ConnectionId, ConnectionIdText};
 use crate::memory::{Account, Charge, NodeMemory};
 use crate::publication::Publication;
@@ -101,6 +102,25 @@ pub enum Action {
         /// Where to answer.
         reply: ReplyTo,
     },
+    /// Tell those who subscribed to the states of the target, a group.
+    TellGroupState {
+        /// What changed.
+        message: Arc<GroupStateMessage>,
+    },
+    /// Send the states of the target, a group, to a subscriber.
+    AskGroupStates {
+        /// Who subscribes.
+        subscriber: ConnectionId,
+        /// Its snapshot's number.
+        number: u64,
+    },
+    /// Answer that to the target, a connection.
+    GroupStates {
+        /// The group.
+        group: Arc<str>,
+        /// The states of one shard's members.
+        part: Part,
+    },
 }
 
 impl Action {
@@ -108,7 +128,10 @@ impl Action {
     #[must_use]
     pub fn reply_to(&self) -> Option<ReplyTo> {
         match self {
-            Self::Deliver { .. } => None,
+            Self::Deliver { .. }
+            | Self::TellGroupState { .. }
+            | Self::AskGroupStates { .. }
+            | Self::GroupStates { .. } => None,
             Self::Join { reply, .. }
             | Self::Leave { reply, .. }
             | Self::Close { reply, .. }
@@ -131,6 +154,8 @@ pub enum Question {
         /// The most to return.
         limit: usize,
     },
+    /// Whether a connection in it has a session that outlives its transport.
+    Recoverable,
     /// Whether any connection in it is allowed something.
     Allows {
         /// What.

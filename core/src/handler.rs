@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use hubwire_proto::message::DataType;
+use hubwire_proto::metadata::Metadata;
 
 use crate::id::ConnectionId;
 use crate::inbox::{Inbox, Mail};
@@ -80,6 +81,8 @@ pub struct Reply {
     pub data_type: DataType,
     /// The reply's bytes.
     pub bytes: Box<[u8]>,
+    /// What travels beside them.
+    pub metadata: Metadata,
 }
 
 /// How a call ended: an optional reply, or a failure whose details stay on the server.
@@ -101,11 +104,13 @@ pub struct UpstreamCall {
     pub data_type: DataType,
     /// What the event carries.
     pub data: Box<[u8]>,
+    /// What travels beside `data`.
+    pub metadata: Metadata,
     /// Where it goes.
     pub destination: Destination,
     /// How to answer.
     pub ticket: CallTicket,
-    /// `data` in the node's account of queued bytes.
+    /// `data` and `metadata` in the node's account of queued bytes.
     pub charge: Charge,
 }
 
@@ -151,7 +156,8 @@ impl CallTicket {
         if !self.answered {
             self.answered = true;
             let bytes = outcome.as_ref().map_or(0, |reply| {
-                reply.as_ref().map_or(0, |reply| reply.bytes.len())
+                let len = |reply: &Reply| reply.bytes.len() + reply.metadata.len();
+                reply.as_ref().map_or(0, len)
             });
             let charge = self.memory.guard(Account::Incoming, bytes);
             let answer = CallAnswer {
@@ -201,6 +207,7 @@ impl Upstream for Builtin {
                 let reply = Reply {
                     data_type: call.data_type,
                     bytes: call.data,
+                    metadata: call.metadata,
                 };
                 call.ticket.answer(Ok(Some(reply)));
             }

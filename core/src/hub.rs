@@ -10,10 +10,11 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use crate::command::Command;
+use crate::group_state::StateItem;
 use crate::id::{ConnectionId, ConnectionIdText, Slot};
 use crate::member_list::MemberList;
 use crate::settings::HubSettings;
-use crate::shard::TransportKey;
+use crate::shard::SessionKey;
 
 /// Something that waits for its turn in a busy hub.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub enum Turn {
     /// A command from the inbox.
     Command(Command),
     /// A session of this shard whose request concerns the hub's lists.
-    Session(TransportKey),
+    Session(SessionKey),
 }
 
 /// A hub's place in its shard.
@@ -48,6 +49,8 @@ pub enum List {
     All,
     /// The members of a group.
     Group(GroupIndex),
+    /// Those members of a group that are told its states.
+    Subscribers(GroupIndex),
     /// The connections of a user.
     User(Arc<str>),
     /// One connection, which needs no list.
@@ -73,6 +76,8 @@ pub struct Walk {
     pub applied: usize,
     /// The smallest ids so far above the cursor of a list that is asked for, largest on top.
     pub page: BinaryHeap<(ConnectionIdText, Slot)>,
+    /// The states so far of members whose states are asked for.
+    pub states: Vec<Arc<StateItem>>,
 }
 
 /// How far a walk is with one member.
@@ -95,6 +100,7 @@ impl Walk {
             selected: 0,
             applied: 0,
             page: BinaryHeap::new(),
+            states: Vec::new(),
         }
     }
 
@@ -109,6 +115,20 @@ impl Walk {
 struct Group {
     name: Arc<str>,
     members: MemberList,
+    /// `None` while nobody is told the group's states. All of them are members.
+    subscribers: Option<Box<MemberList>>,
+}
+
+impl Group {
+    fn is_over(&self) -> bool {
+        self.members.is_empty() && !self.members.is_pinned() && self.subscribers.is_none()
+    }
+
+    /// Gives an empty list of subscribers back that no walk holds.
+    fn forget_subscribers(&mut self) {
+        let is_unused = |list: &mut Box<MemberList>| list.is_empty() && !list.is_pinned();
+        self.subscribers.take_if(is_unused);
+    }
 }
 
 /// A hub of one shard. It exists while it has a connection.
@@ -193,11 +213,8 @@ impl Hub {
     pub fn members(&self, list: &List) -> Option<&MemberList> {
         match list {
             List::All => Some(&self.all),
-            List::Group(group) => self
-                .groups
-                .get(group.0 as usize)?
-                .as_ref()
-                .map(|group| &group.members),
+            List::Group(group) => Some(&self.group_at(*group)?.members),
+            List::Subscribers(group) => self.group_at(*group)?.subscribers.as_deref(),
             List::User(user) => self.users.get(user),
             List::One(_) => None,
         }
@@ -206,14 +223,19 @@ impl Hub {
     fn members_mut(&mut self, list: &List) -> Option<&mut MemberList> {
         match list {
             List::All => Some(&mut self.all),
-            List::Group(group) => self
-                .groups
-                .get_mut(group.0 as usize)?
-                .as_mut()
-                .map(|group| &mut group.members),
+            List::Group(group) => Some(&mut self.group_at_mut(*group)?.members),
+            List::Subscribers(group) => self.group_at_mut(*group)?.subscribers.as_deref_mut(),
             List::User(user) => self.users.get_mut(user),
             List::One(_) => None,
         }
+    }
+
+    fn group_at(&self, group: GroupIndex) -> Option<&Group> {
+        self.groups.get(group.0 as usize)?.as_ref()
+    }
+
+    fn group_at_mut(&mut self, group: GroupIndex) -> Option<&mut Group> {
+        self.groups.get_mut(group.0 as usize)?.as_mut()
     }
 
     /// The group called `name`, if it has a member here.
@@ -225,10 +247,7 @@ impl Hub {
     /// The name of a group.
     #[must_use]
     pub fn group_name(&self, group: GroupIndex) -> Option<&Arc<str>> {
-        self.groups
-            .get(group.0 as usize)?
-            .as_ref()
-            .map(|group| &group.name)
+        Some(&self.group_at(group)?.name)
     }
 
     /// Adds a connection.
@@ -316,10 +335,32 @@ impl Hub {
         if !group.members.is_empty() {
             return Change::Inner;
         }
-        if !group.members.is_pinned() {
-            self.end_group(membership.group);
-        }
+        self.end_group_if_over(membership.group);
         Change::Edge
+    }
+
+    /// Adds a member of a group to those that are told its states; returns its index there.
+    pub fn subscribe(&mut self, slot: Slot, group: GroupIndex) -> u32 {
+        let Some(group) = self.group_at_mut(group) else {
+            debug_assert!(false, "a subscriber is a member of its group");
+            return 0;
+        };
+        group.subscribers.get_or_insert_default().push(slot)
+    }
+
+    /// Removes a subscriber; `moved` learns who took its index.
+    pub fn unsubscribe(&mut self, group: GroupIndex, index: u32, moved: impl FnOnce(Slot)) {
+        let Some(group) = self.group_at_mut(group) else {
+            return;
+        };
+        if let Some(slot) = group
+            .subscribers
+            .as_mut()
+            .and_then(|subscribers| subscribers.remove(index))
+        {
+            moved(slot);
+        }
+        group.forget_subscribers();
     }
 
     /// Places of a list to visit.
@@ -349,7 +390,13 @@ impl Hub {
         }
         match list {
             List::All | List::One(_) => {}
-            List::Group(group) => self.end_group(*group),
+            List::Group(group) => self.end_group_if_over(*group),
+            List::Subscribers(group) => {
+                if let Some(group) = self.group_at_mut(*group) {
+                    group.forget_subscribers();
+                }
+                self.end_group_if_over(*group);
+            }
             List::User(user) => {
                 self.users.remove(user);
                 self.shrink_users();
@@ -361,6 +408,7 @@ impl Hub {
         let entry = Group {
             name: Arc::clone(&name),
             members: MemberList::default(),
+            subscribers: None,
         };
         let group = match self.free_groups.pop() {
             Some(group) => {
@@ -376,7 +424,10 @@ impl Hub {
         group
     }
 
-    fn end_group(&mut self, group: GroupIndex) {
+    fn end_group_if_over(&mut self, group: GroupIndex) {
+        if !self.group_at(group).is_some_and(Group::is_over) {
+            return;
+        }
         if let Some(ended) = self.groups.get_mut(group.0 as usize).and_then(Option::take) {
             self.group_index.remove(&ended.name);
             self.free_groups.push(group);
@@ -392,5 +443,29 @@ impl Hub {
         if self.users.capacity() > 64 && self.users.len() * 8 < self.users.capacity() {
             self.users.shrink_to(self.users.len() * 2);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_outlives_its_last_member_while_a_walk_goes_over_its_subscribers() {
+        let mut hub = Hub::new("chat".into(), Arc::default());
+        let slot = Slot(1);
+        let (membership, _) = hub.join(slot, "room");
+        let (group, nobody) = (membership.group, |_| panic!("nobody is left to move"));
+        let index = hub.subscribe(slot, group);
+        let list = List::Subscribers(group);
+        assert_eq!(hub.places(&list), 1);
+        hub.pin(&list);
+        hub.unsubscribe(group, index, nobody);
+        hub.leave(membership, nobody);
+        let (other, _) = hub.join(slot, "hall");
+        assert_ne!(other.group, group, "the walk would go on in another group");
+        hub.unpin(&list, |_, _| panic!("nobody is left to move"));
+        assert_eq!((hub.group("room"), hub.group_count()), (None, 1));
+        assert_eq!(hub.places(&list), 0);
     }
 }

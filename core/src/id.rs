@@ -8,6 +8,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
 
 /// Most shards that one node can have: sets of shards are the bits of one word, and one bit of it
 /// is the front door's.
@@ -124,7 +125,7 @@ impl Slot {
 /// The id of a connection: 16 random bytes, then node, shard, a zero byte and slot.
 ///
 /// On the wire it is 32 characters of URL-safe base64 (protocol notes: connection ids).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ConnectionId([u8; Self::BYTES]);
 
 impl ConnectionId {

@@ -17,10 +17,23 @@ use crate::handler::CallAnswer;
 pub enum Mail {
     /// A command from the front door, another shard, or another node.
     Command(Command),
+    /// A command from another shard that takes no room, because its kind is bounded elsewhere.
+    Beside(Box<Command>),
     /// An event handler's answer to a parked session.
     Answer(Box<CallAnswer>),
-    /// Close every connection: the node is going away.
-    ShutDown,
+    /// Read nothing more and finish what is under way: the node is going away.
+    Quiesce,
+    /// Close every connection.
+    ShutDown(Farewell),
+}
+
+/// What becomes of the reliable sessions when a node goes away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Farewell {
+    /// They are saved; their clients are told to come back.
+    Save,
+    /// They end; their clients are told to start afresh.
+    Forget,
 }
 
 /// Wakes whoever serves or waits for an inbox.
@@ -119,7 +132,7 @@ impl Inbox {
     }
 
     /// Sends one mail that takes no room, because its kind is bounded elsewhere: a session waits
-    /// for one answer at most, and a node ends once.
+    /// for one answer at most, a shard gathers few snapshots at once, and a node ends once.
     pub(crate) fn send_beside(&self, mail: Mail) {
         self.lock().push_back(mail);
         self.signal();
@@ -219,7 +232,7 @@ mod tests {
         let first = inbox.try_reserve().unwrap();
         let second = inbox.try_reserve().unwrap();
         assert!(inbox.try_reserve().is_none());
-        inbox.send(first, Mail::ShutDown);
+        inbox.send(first, Mail::ShutDown(Farewell::Forget));
         let mut taken = VecDeque::new();
         inbox.take(10, &mut taken);
         assert_eq!(taken.len(), 1);
@@ -248,13 +261,13 @@ mod tests {
         inbox.set_waker(Arc::clone(&wakes) as Arc<dyn Wake>);
         for _ in 0..3 {
             let permit = inbox.try_reserve().unwrap();
-            inbox.send(permit, Mail::ShutDown);
+            inbox.send(permit, Mail::ShutDown(Farewell::Forget));
         }
         assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
         let mut taken = VecDeque::new();
         inbox.take(10, &mut taken);
         let permit = inbox.try_reserve().unwrap();
-        inbox.send(permit, Mail::ShutDown);
+        inbox.send(permit, Mail::ShutDown(Farewell::Forget));
         assert_eq!(wakes.0.load(Ordering::SeqCst), 2);
     }
 }

@@ -13,6 +13,7 @@
 pub mod ack_memory;
 pub mod ask;
 pub mod command;
+pub mod group_state;
 pub mod handler;
 pub mod hub;
 pub mod id;
@@ -24,11 +25,14 @@ pub mod metrics;
 pub mod node;
 pub mod outbox;
 pub mod publication;
+pub mod replay;
 pub mod response;
 pub mod session;
 pub mod settings;
 pub mod shard;
 pub mod slab;
+pub mod snapshot;
+pub mod stream;
 pub mod transport;
 pub mod wheel;
 

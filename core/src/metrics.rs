@@ -79,8 +79,14 @@ shard_metrics! {
     connections: Gauge,
     /// Connections with a waiting session now.
     parked_connections: Gauge,
+    /// Reliable sessions that wait for their client to come back now.
+    detached_sessions: Gauge,
+    /// Messages that reliable clients have not acknowledged now.
+    unacknowledged_messages: Gauge,
     /// Groups with a member now.
     groups: Gauge,
+    /// Streams open now.
+    streams: Gauge,
     /// Connections accepted.
     connections_opened: Counter,
     /// Connections ended, for whatever reason.
@@ -91,6 +97,8 @@ shard_metrics! {
     bytes_received: Counter,
     /// Messages queued for delivery to clients.
     messages_delivered: Counter,
+    /// Unacknowledged messages queued again for clients that came back.
+    messages_resent: Counter,
     /// Messages dropped because their time to live ended before the client took them.
     messages_expired: Counter,
     /// Bytes written to clients.
@@ -107,8 +115,33 @@ shard_metrics! {
     events: Counter,
     /// Events that no handler took or whose handler failed.
     failed_events: Counter,
+    /// Streams opened.
+    streams_started: Counter,
+    /// Starts of streams refused, because the id is in use, the idle timeout out of bounds, or too
+    /// many are open.
+    streams_refused: Counter,
+    /// Streams that their publisher ended.
+    streams_completed: Counter,
+    /// Streams that their publisher ended with an error.
+    streams_aborted: Counter,
+    /// Streams ended because nothing was received for them in time.
+    streams_timed_out: Counter,
+    /// Streams ended because their publisher may not send to the group any more.
+    streams_forbidden: Counter,
+    /// Streams ended for an invalid message.
+    streams_invalid: Counter,
+    /// Streams ended with their publisher's session.
+    streams_cancelled: Counter,
     /// Connections closed because they did not read fast enough.
     closed_slow_clients: Counter,
+    /// Reliable sessions that got another transport.
+    sessions_recovered: Counter,
+    /// Reliable sessions ended because their client did not come back in time.
+    sessions_expired: Counter,
+    /// Clients that came back to a session that had ended a moment before.
+    recoveries_too_late: Counter,
+    /// Reliable sessions ended because too much was unacknowledged.
+    closed_replay_full: Counter,
     /// Connections closed because nothing was heard from them.
     closed_dead_peers: Counter,
     /// Connections closed because they broke the protocol.
@@ -124,6 +157,10 @@ shard_metrics! {
     /// Joins refused because the connection is in too many groups; those of one command for one
     /// connection count once.
     joins_refused: Counter,
+    /// Group states set or cleared, by leaving too.
+    group_state_changes: Counter,
+    /// Group states refused because they are too large.
+    group_states_refused: Counter,
 }
 
 #[cfg(test)]

@@ -3,17 +3,21 @@
 //! Everything here may be called from any thread. No connection's state is here.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
+use hashbrown::{HashMap, HashSet};
+
+use crate::Millis;
 use crate::ask::Asks;
 use crate::command::{Command, Target};
 use crate::id::{ConnectionId, NodeId, ShardId, ShardSet, Slot};
-use crate::inbox::{Inbox, Mail, Permit, ShardsToWake, WaiterBit, Wake};
+use crate::inbox::{Farewell, Inbox, Mail, Permit, ShardsToWake, WaiterBit, Wake};
 use crate::interest::{Interest, Kind};
 use crate::memory::NodeMemory;
 use crate::metrics::{ShardMetrics, ShardNumbers};
 use crate::settings::{HubTable, Limits};
+use crate::snapshot::{Snapshot, SnapshotWriter};
 
 /// The front door's bit among the waiters of an inbox.
 const FRONT_DOOR: WaiterBit = WaiterBit(1 << 63);
@@ -32,9 +36,17 @@ pub struct Node {
     seats: Box<[Mutex<FreeSlots>]>,
     seated: Box<[AtomicUsize]>,
     connections: AtomicUsize,
+    /// Where restored connections are that could not have the place that their id names.
+    relocated: OnceLock<HashMap<ConnectionId, Place>>,
     asks: Asks,
+    saved: Mutex<SnapshotWriter>,
+    /// Shards that have taken leave.
+    packed_up: AtomicUsize,
+    rest: Box<[Rest]>,
     draining: AtomicBool,
     front_door: OnceLock<Arc<dyn Wake>>,
+    /// When the node started, in milliseconds since 1970.
+    started_at: AtomicI64,
 }
 
 impl fmt::Debug for Node {
@@ -73,9 +85,14 @@ impl Node {
             seats: (0..shards).map(|_| Mutex::default()).collect(),
             seated: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             connections: AtomicUsize::new(0),
+            relocated: OnceLock::new(),
             asks: Asks::new(limits.pending_asks),
+            saved: Mutex::default(),
+            packed_up: AtomicUsize::new(0),
+            rest: (0..shards).map(|_| Rest::default()).collect(),
             draining: AtomicBool::new(false),
             front_door: OnceLock::new(),
+            started_at: AtomicI64::new(0),
             limits,
             hubs: RwLock::new(Arc::new(hubs)),
             hubs_version: AtomicU64::new(0),
@@ -86,6 +103,20 @@ impl Node {
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Says when the node started, in milliseconds since 1970: clients are told the times of
+    /// group states. To be called before the first tick of a shard.
+    pub fn set_start(&self, unix_milliseconds: i64) {
+        self.started_at.store(unix_milliseconds, Ordering::Relaxed);
+    }
+
+    /// A moment of this node in milliseconds since 1970.
+    pub(crate) fn unix_milliseconds(&self, now: Millis) -> i64 {
+        let elapsed = i64::try_from(now.0).unwrap_or(i64::MAX);
+        self.started_at
+            .load(Ordering::Relaxed)
+            .saturating_add(elapsed)
     }
 
     /// The settings of all hubs, as they are now.
@@ -192,16 +223,85 @@ impl Node {
         })
     }
 
+    /// Reserves places for connections of an earlier life of this node, before it accepts any: the
+    /// place that the id names, where this node has it, or another one. Connections of other
+    /// nodes, those that come twice and those beyond the limit get none.
+    ///
+    /// Connections that are made later see the places as taken. To be called once, before
+    /// [`reserve_seat`](Self::reserve_seat).
+    #[must_use]
+    pub fn reserve_seats_again(
+        self: &Arc<Self>,
+        connections: impl IntoIterator<Item = ConnectionId>,
+    ) -> Vec<Seat> {
+        let mut taken: Vec<HashSet<u32>> = self.seats.iter().map(|_| HashSet::new()).collect();
+        let (mut seen, mut seats, mut others) = (HashSet::new(), Vec::new(), Vec::new());
+        let most = u32::try_from(self.limits.connections).unwrap_or(u32::MAX);
+        let acceptable = connections
+            .into_iter()
+            .filter(|id| id.node() == self.id && seen.insert(*id));
+        for id in acceptable.take(self.limits.connections) {
+            let (shard, slot) = (id.shard(), id.slot());
+            let slots = taken.get_mut(shard.index());
+            let is_free = slot.0 < most && slots.is_some_and(|slots| slots.insert(slot.0));
+            if is_free {
+                seats.push((id, Place { shard, slot }));
+            } else {
+                others.push(id);
+            }
+        }
+        for (seats, taken) in self.seats.iter().zip(&taken) {
+            let mut seats = seats.lock().unwrap_or_else(PoisonError::into_inner);
+            seats.next = taken.iter().max().map_or(0, |last| last + 1);
+            seats.free = (0..seats.next)
+                .filter(|slot| !taken.contains(slot))
+                .map(Slot)
+                .collect();
+        }
+        let mut relocated = HashMap::new();
+        let shards = u8::try_from(self.inboxes.len()).unwrap_or(u8::MAX);
+        for id in others {
+            let shard = ShardId(id.shard().0 % shards);
+            let slot = self.seats(shard).take();
+            relocated.insert(id, Place { shard, slot });
+            seats.push((id, Place { shard, slot }));
+        }
+        let _ = self.relocated.set(relocated);
+        self.connections.fetch_add(seats.len(), Ordering::AcqRel);
+        let seat = |(connection, place): (ConnectionId, Place)| {
+            self.seated[place.shard.index()].fetch_add(1, Ordering::Relaxed);
+            Seat {
+                connection,
+                node: Arc::clone(self),
+            }
+        };
+        seats.into_iter().map(seat).collect()
+    }
+
+    /// Where a connection is, if it is one of this node's and still there.
+    #[must_use]
+    pub fn place_of(&self, connection: &ConnectionId) -> Option<Place> {
+        let place = self.place_named_by(connection);
+        let is_here = connection.node() == self.id && place.shard.index() < self.inboxes.len();
+        is_here.then_some(place)
+    }
+
+    /// The place that an id names, or the other one that the connection had to be given.
+    fn place_named_by(&self, connection: &ConnectionId) -> Place {
+        let relocated = self.relocated.get();
+        let other = relocated.and_then(|relocated| relocated.get(connection));
+        other.copied().unwrap_or_else(|| Place {
+            shard: connection.shard(),
+            slot: connection.slot(),
+        })
+    }
+
     /// The shards that a command for `target` of `hub` concerns.
     #[must_use]
     pub fn route(&self, hub: &str, target: &Target) -> ShardSet {
         if let Target::Connection(id) = target {
-            let here = id.node() == self.id && id.shard().index() < self.inboxes.len();
-            return if here {
-                ShardSet::only(id.shard())
-            } else {
-                ShardSet::EMPTY
-            };
+            let place = self.place_of(id);
+            return place.map_or(ShardSet::EMPTY, |place| ShardSet::only(place.shard));
         }
         // With one shard there is nothing to choose, so it keeps no interest.
         if self.inboxes.len() == 1 {
@@ -277,13 +377,61 @@ impl Node {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Tells every shard to close its connections. Health turns bad and no seat should be asked
-    /// for any more; [`connections`](Self::connections) falls to zero.
-    pub fn shut_down(&self) {
+    /// Tells every shard to close the connections that cannot be continued later, to read nothing
+    /// more from the others and to finish what is under way. Health turns bad and no seat should
+    /// be asked for any more.
+    pub fn quiesce(&self) {
         self.draining.store(true, Ordering::Release);
         for inbox in &self.inboxes {
-            inbox.send_beside(Mail::ShutDown);
+            inbox.send_beside(Mail::Quiesce);
         }
+    }
+
+    /// Whether everything has come to rest after [`quiesce`](Self::quiesce): no session waits, no
+    /// message is on its way from shard to shard.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        // A shard may take mail between the two looks at it, and then sees to its counter first.
+        let looks = || -> Vec<u64> { self.rest.iter().map(Rest::look).collect() };
+        let before = looks();
+        let inboxes_empty = self.inboxes.iter().all(|inbox| inbox.is_empty());
+        inboxes_empty && before.iter().all(|look| look.is_multiple_of(2)) && before == looks()
+    }
+
+    /// Tells every shard to close its connections. [`connections`](Self::connections) falls to
+    /// zero; then [`take_saved`](Self::take_saved) has what `farewell` says.
+    pub fn shut_down(&self, farewell: Farewell) {
+        self.draining.store(true, Ordering::Release);
+        for inbox in &self.inboxes {
+            inbox.send_beside(Mail::ShutDown(farewell));
+        }
+    }
+
+    /// Whether every shard has begun to close its connections after
+    /// [`shut_down`](Self::shut_down), and has saved what it is to save.
+    #[must_use]
+    pub fn has_packed_up(&self) -> bool {
+        self.packed_up.load(Ordering::Acquire) >= self.inboxes.len()
+    }
+
+    pub(crate) fn note_packed_up(&self) {
+        self.packed_up.fetch_add(1, Ordering::Release);
+    }
+
+    /// The reliable sessions of the shards that have [packed up](Self::has_packed_up) after
+    /// [`shut_down`](Self::shut_down) with [`Farewell::Save`].
+    #[must_use]
+    pub fn take_saved(&self) -> Snapshot {
+        std::mem::take(&mut *self.saved()).finish()
+    }
+
+    pub(crate) fn saved(&self) -> std::sync::MutexGuard<'_, SnapshotWriter> {
+        self.saved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where `shard` says whether it is at rest.
+    pub(crate) fn rest(&self, shard: ShardId) -> &Rest {
+        &self.rest[shard.index()]
     }
 
     fn seats(&self, shard: ShardId) -> std::sync::MutexGuard<'_, FreeSlots> {
@@ -291,6 +439,39 @@ impl Node {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a shard is at rest, counted with every change: even while it is. Busy at first.
+#[derive(Debug)]
+pub(crate) struct Rest(AtomicU64);
+
+impl Default for Rest {
+    fn default() -> Self {
+        Self(AtomicU64::new(1))
+    }
+}
+
+impl Rest {
+    /// Called by the shard alone: before it takes mail, and when it is at rest.
+    pub(crate) fn set(&self, is_at_rest: bool) {
+        let changes = self.look();
+        if changes.is_multiple_of(2) != is_at_rest {
+            self.0.store(changes + 1, Ordering::SeqCst);
+        }
+    }
+
+    fn look(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Where a connection is on its node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The shard.
+    pub shard: ShardId,
+    /// Its slot there.
+    pub slot: Slot,
 }
 
 /// A connection's place on a shard, given back on drop.
@@ -305,6 +486,22 @@ impl Seat {
     pub fn connection(&self) -> ConnectionId {
         self.connection
     }
+
+    /// The shard.
+    #[must_use]
+    pub fn shard(&self) -> ShardId {
+        self.place().shard
+    }
+
+    /// The slot on that shard.
+    #[must_use]
+    pub fn slot(&self) -> Slot {
+        self.place().slot
+    }
+
+    fn place(&self) -> Place {
+        self.node.place_named_by(&self.connection)
+    }
 }
 
 impl fmt::Debug for Seat {
@@ -315,8 +512,8 @@ impl fmt::Debug for Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let shard = self.connection.shard();
-        self.node.seats(shard).give_back(self.connection.slot());
+        let Place { shard, slot } = self.place();
+        self.node.seats(shard).give_back(slot);
         self.node.seated[shard.index()].fetch_sub(1, Ordering::Relaxed);
         self.node.connections.fetch_sub(1, Ordering::AcqRel);
     }

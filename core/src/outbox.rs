@@ -6,6 +6,8 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
+use hubwire_proto::numbering::Head;
+
 use crate::Millis;
 use crate::publication::Frame;
 
@@ -19,28 +21,49 @@ const POOLED_BUFFER_BYTES: usize = 4096;
 enum Chunk {
     /// Frames that other connections may be getting too.
     Shared(Frame),
+    /// The same with a number, whose head is made when it is written.
+    Numbered { frame: Frame, sequence_id: u64 },
     /// Frames for this connection alone; neighbours are joined.
     Private { bytes: Vec<u8>, messages: usize },
 }
 
 impl Chunk {
-    fn bytes(&self) -> &[u8] {
+    fn len(&self) -> usize {
+        match self {
+            Self::Shared(frame) => frame.bytes().len(),
+            Self::Numbered { frame, sequence_id } => {
+                frame.head(*sequence_id).bytes().len() + frame.tail().len()
+            }
+            Self::Private { bytes, .. } => bytes.len(),
+        }
+    }
+
+    /// Its bytes behind the head, which only numbered chunks have.
+    fn body(&self) -> &[u8] {
         match self {
             Self::Shared(frame) => frame.bytes(),
+            Self::Numbered { frame, .. } => frame.tail(),
             Self::Private { bytes, .. } => bytes,
+        }
+    }
+
+    fn head(&self) -> Option<Head> {
+        match self {
+            Self::Numbered { frame, sequence_id } => Some(frame.head(*sequence_id)),
+            Self::Shared(_) | Self::Private { .. } => None,
         }
     }
 
     fn messages(&self) -> usize {
         match self {
-            Self::Shared(_) => 1,
+            Self::Shared(_) | Self::Numbered { .. } => 1,
             Self::Private { messages, .. } => *messages,
         }
     }
 
     fn expires_at(&self) -> Option<Millis> {
         match self {
-            Self::Shared(frame) => frame.expires_at(),
+            Self::Shared(frame) | Self::Numbered { frame, .. } => frame.expires_at(),
             Self::Private { .. } => None,
         }
     }
@@ -115,13 +138,25 @@ impl Outbox {
 
     /// Queues frames that are shared with other connections.
     pub fn push(&mut self, frame: &Frame, pool: &mut OutboxPool) {
-        let queue = self.queue_mut(pool);
-        queue.bytes += frame.bytes().len();
+        self.push_chunk(Chunk::Shared(frame.clone()), pool);
+    }
+
+    /// Queues frames that are shared with other connections, with a number in front.
+    pub fn push_numbered(&mut self, frame: &Frame, sequence_id: u64, pool: &mut OutboxPool) {
+        let frame = frame.clone();
+        self.push_chunk(Chunk::Numbered { frame, sequence_id }, pool);
+    }
+
+    fn push_chunk(&mut self, chunk: Chunk, pool: &mut OutboxPool) {
+        let queue = self
+            .queue
+            .get_or_insert_with(|| pool.queues.pop().unwrap_or_default());
+        queue.bytes += chunk.len();
         queue.messages += 1;
-        if let Some(expiry) = frame.expires_at() {
+        if let Some(expiry) = chunk.expires_at() {
             queue.expect_expiry(expiry);
         }
-        queue.chunks.push_back(Chunk::Shared(frame.clone()));
+        queue.chunks.push_back(chunk);
     }
 
     /// Queues one private message that `encode` appends to the buffer it is given. Returns the
@@ -164,30 +199,50 @@ impl Outbox {
             return None;
         }
         let mut filled = 0;
-        for bytes in queue.unwritten() {
+        let mut copy = |bytes: &[u8]| {
             cork[filled..filled + bytes.len()].copy_from_slice(bytes);
             filled += bytes.len();
+        };
+        let mut written = queue.front_written;
+        for chunk in &queue.chunks {
+            if let Some(head) = chunk.head() {
+                copy(after(head.bytes(), &mut written));
+            }
+            copy(after(chunk.body(), &mut written));
         }
         Some(filled)
     }
 
-    /// The only chunk, if there is just one: it needs no copying.
+    /// The only chunk, if there is just one and it is in one piece: it needs no copying.
     #[must_use]
     pub fn single(&self) -> Option<&[u8]> {
         let queue = self.queue.as_ref()?;
-        if queue.chunks.len() == 1 {
-            queue.unwritten().next()
-        } else {
-            None
+        match queue.chunks.front() {
+            None | Some(Chunk::Numbered { .. }) => None,
+            Some(chunk) => (queue.chunks.len() == 1).then(|| &chunk.body()[queue.front_written..]),
         }
     }
 
-    /// Points `slices` at what waits, in order; returns how many were filled.
-    pub fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+    /// Points `slices` at what waits, in order, as far as `slices` and `heads`, where the heads of
+    /// numbered messages are put, have room; returns how many slices were filled.
+    pub fn gather<'a>(&'a self, heads: &'a mut [Head], slices: &mut [IoSlice<'a>]) -> usize {
         let Some(queue) = &self.queue else { return 0 };
-        let mut filled = 0;
-        for (slice, bytes) in slices.iter_mut().zip(queue.unwritten()) {
-            *slice = IoSlice::new(bytes);
+        let made = queue.chunks.iter().filter_map(Chunk::head);
+        for (head, made) in heads.iter_mut().zip(made) {
+            *head = made;
+        }
+        let (mut heads, mut slices) = (heads.iter(), slices.iter_mut());
+        let (mut filled, mut written) = (0, queue.front_written);
+        for chunk in &queue.chunks {
+            if matches!(chunk, Chunk::Numbered { .. }) {
+                let (Some(head), Some(slice)) = (heads.next(), slices.next()) else {
+                    break;
+                };
+                *slice = IoSlice::new(after(head.bytes(), &mut written));
+                filled += 1;
+            }
+            let Some(slice) = slices.next() else { break };
+            *slice = IoSlice::new(after(chunk.body(), &mut written));
             filled += 1;
         }
         filled
@@ -202,7 +257,7 @@ impl Outbox {
         queue.bytes -= written;
         let private_before = queue.private_bytes;
         while let Some(front) = queue.chunks.front() {
-            let left = front.bytes().len() - queue.front_written;
+            let left = front.len() - queue.front_written;
             if written < left {
                 queue.front_written += written;
                 break;
@@ -232,7 +287,7 @@ impl Outbox {
             let Some(chunk) = queue.chunks.pop_back() else {
                 break;
             };
-            queue.bytes -= chunk.bytes().len();
+            queue.bytes -= chunk.len();
             queue.forget(chunk, pool);
         }
         let freed = private_before - queue.private_bytes;
@@ -268,11 +323,6 @@ impl Outbox {
         dropped
     }
 
-    fn queue_mut(&mut self, pool: &mut OutboxPool) -> &mut Queue {
-        self.queue
-            .get_or_insert_with(|| pool.queues.pop().unwrap_or_default())
-    }
-
     fn give_back(&mut self, pool: &mut OutboxPool) {
         if let Some(mut queue) = self.queue.take() {
             debug_assert_eq!(
@@ -300,7 +350,7 @@ impl Queue {
             let is_kept = std::mem::take(&mut is_begun);
             match chunk.expires_at().filter(|_| !is_kept) {
                 Some(expiry) if expiry <= now => {
-                    self.bytes -= chunk.bytes().len();
+                    self.bytes -= chunk.len();
                     self.messages -= chunk.messages();
                     return false;
                 }
@@ -319,21 +369,21 @@ impl Queue {
             pool.take_back(bytes);
         }
     }
+}
 
-    fn unwritten(&self) -> impl Iterator<Item = &[u8]> {
-        let mut skip = self.front_written;
-        self.chunks.iter().map(move |chunk| {
-            let bytes = &chunk.bytes()[skip..];
-            skip = 0;
-            bytes
-        })
-    }
+/// What of a piece is left when so much of it and those behind it is written.
+fn after<'a>(piece: &'a [u8], written: &mut usize) -> &'a [u8] {
+    let skipped = piece.len().min(*written);
+    *written -= skipped;
+    &piece[skipped..]
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
+    use hubwire_proto::numbering::Numbering;
+    use hubwire_proto::ws::MessageKind;
     use proptest::prelude::*;
 
     use super::*;
@@ -343,6 +393,11 @@ mod tests {
     enum Act {
         Shared {
             bytes: usize,
+            expires_at: Option<Millis>,
+        },
+        Numbered {
+            bytes: usize,
+            sequence_id: u64,
             expires_at: Option<Millis>,
         },
         Private(usize),
@@ -356,6 +411,13 @@ mod tests {
         let act = prop_oneof![
             (1usize..300, prop::option::of(time()))
                 .prop_map(|(bytes, expires_at)| Act::Shared { bytes, expires_at }),
+            (1usize..300, any::<u64>(), prop::option::of(time())).prop_map(
+                |(bytes, sequence_id, expires_at)| Act::Numbered {
+                    bytes,
+                    sequence_id,
+                    expires_at
+                }
+            ),
             (1usize..300).prop_map(Act::Private),
             (0usize..2000).prop_map(Act::Consume),
             Just(Act::DropUnbegun),
@@ -366,8 +428,7 @@ mod tests {
 
     /// What is left of a message, as the model knows it.
     struct Piece {
-        fill: u8,
-        left: usize,
+        left: Vec<u8>,
         is_begun: bool,
         expires_at: Option<Millis>,
     }
@@ -376,9 +437,8 @@ mod tests {
     struct Model(VecDeque<Piece>);
 
     impl Model {
-        fn push(&mut self, bytes: usize, fill: u8, expires_at: Option<Millis>) {
+        fn push(&mut self, bytes: Vec<u8>, expires_at: Option<Millis>) {
             self.0.push_back(Piece {
-                fill,
                 left: bytes,
                 is_begun: false,
                 expires_at,
@@ -387,11 +447,11 @@ mod tests {
 
         fn consume(&mut self, mut written: usize) {
             while let Some(front) = self.0.front_mut().filter(|_| written > 0) {
-                let taken = written.min(front.left);
-                front.left -= taken;
+                let taken = written.min(front.left.len());
+                front.left.drain(..taken);
                 front.is_begun = true;
                 written -= taken;
-                if front.left == 0 {
+                if front.left.is_empty() {
                     self.0.pop_front();
                 }
             }
@@ -413,25 +473,23 @@ mod tests {
         }
 
         fn len(&self) -> usize {
-            self.0.iter().map(|piece| piece.left).sum()
+            self.0.iter().map(|piece| piece.left.len()).sum()
         }
 
         fn bytes(&self) -> Vec<u8> {
-            let pieces = self.0.iter();
-            pieces
-                .flat_map(|piece| std::iter::repeat_n(piece.fill, piece.left))
-                .collect()
+            self.0.iter().flat_map(|piece| piece.left.clone()).collect()
         }
     }
 
-    /// Frames of `bytes` bytes, all alike.
+    /// The frame of a message of `bytes` bytes, all alike.
     fn frame(
         bytes: usize,
         fill: u8,
         expires_at: Option<Millis>,
         memory: &Arc<NodeMemory>,
     ) -> Frame {
-        Frame::new(vec![fill; bytes], expires_at, memory)
+        let (kind, numbering) = (MessageKind::Text, Some(Numbering::Json));
+        Frame::new(kind, &vec![fill; bytes], numbering, expires_at, memory)
     }
 
     proptest! {
@@ -446,13 +504,20 @@ mod tests {
                 fill = fill.wrapping_add(1);
                 match act {
                     Act::Shared { bytes, expires_at } => {
-                        model.push(bytes, fill, expires_at);
-                        outbox.push(&frame(bytes, fill, expires_at, &memory), &mut pool);
+                        let frame = frame(bytes, fill, expires_at, &memory);
+                        model.push(frame.bytes().to_vec(), expires_at);
+                        outbox.push(&frame, &mut pool);
+                    }
+                    Act::Numbered { bytes, sequence_id, expires_at } => {
+                        let frame = frame(bytes + 1, fill, expires_at, &memory);
+                        let head = frame.head(sequence_id);
+                        model.push([head.bytes(), frame.tail()].concat(), expires_at);
+                        outbox.push_numbered(&frame, sequence_id, &mut pool);
                     }
                     Act::Private(bytes) => {
                         let added = outbox.push_private(&mut pool, |buffer| buffer.extend(std::iter::repeat_n(fill, bytes)));
                         prop_assert_eq!(added, bytes);
-                        model.push(bytes, fill, None);
+                        model.push(vec![fill; bytes], None);
                     }
                     Act::Consume(most) => {
                         let written = most.min(model.len());
@@ -474,8 +539,8 @@ mod tests {
                 prop_assert_eq!(outbox.messages() == 0, expected.is_empty());
                 let earliest = model.0.iter().filter(|piece| !piece.is_begun).filter_map(|piece| piece.expires_at).min();
                 prop_assert!(earliest.is_none_or(|at| outbox.next_expiry().is_some_and(|next| next <= at)));
-                let mut slices = [IoSlice::new(&[]); 64];
-                let filled = outbox.gather(&mut slices);
+                let (mut heads, mut slices) = ([Head::default(); 64], [IoSlice::new(&[]); 128]);
+                let filled = outbox.gather(&mut heads, &mut slices);
                 let gathered: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.iter().copied()).collect();
                 prop_assert_eq!(&gathered, &expected);
                 let mut cork = vec![0; 20_000];

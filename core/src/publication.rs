@@ -1,12 +1,13 @@
 //! One published message, its payload, and its encodings, each made at most once per node.
 //!
-//! What differs between receivers that share an encoding does not exist yet; when sequence ids
-//! come they are a short head in front of the shared frame.
+//! What differs between receivers that share an encoding, a sequence id, is a short head in front
+//! of the shared frames; see [`hubwire_proto::numbering`].
 
 use std::sync::{Arc, OnceLock};
 
-use hubwire_proto::message::DataType;
+use hubwire_proto::message::{DataType, StreamInfo};
 use hubwire_proto::metadata::Metadata;
+use hubwire_proto::numbering::{Head, Numbering, Unnumbered};
 use hubwire_proto::protobuf::JsonField;
 use hubwire_proto::{json, protobuf, simple, ws};
 
@@ -18,9 +19,9 @@ use crate::memory::{Account, Charge, NodeMemory};
 pub enum Encoding {
     /// The bare payload in a text or binary message.
     Simple,
-    /// The envelope of `json.webpubsub.azure.v1`.
+    /// The envelope of the JSON subprotocols.
     Json,
-    /// The envelope of `protobuf.webpubsub.azure.v1`, with JSON in this field.
+    /// The envelope of the protobuf subprotocols, with JSON in this field.
     Protobuf(JsonField),
 }
 
@@ -34,6 +35,15 @@ impl Encoding {
             Self::Json => 1,
             Self::Protobuf(JsonField::JsonData) => 2,
             Self::Protobuf(JsonField::TextData) => 3,
+        }
+    }
+
+    /// How a message to a group or from the server is numbered; simple clients have no numbers.
+    const fn numbering(self) -> Option<Numbering> {
+        match self {
+            Self::Simple => None,
+            Self::Json => Some(Numbering::Json),
+            Self::Protobuf(_) => Some(Numbering::ProtobufData),
         }
     }
 }
@@ -59,28 +69,67 @@ pub struct Frame(Arc<FrameBytes>);
 #[derive(Debug)]
 struct FrameBytes {
     bytes: Box<[u8]>,
+    /// What a head depends on, if the message can be numbered.
+    unnumbered: Option<Unnumbered>,
     expires_at: Option<Millis>,
     _charge: Charge,
 }
 
 impl Frame {
+    /// The frames of a message, charged to `memory` while they live. They can be numbered if
+    /// `numbering` fits `payload`.
     pub(crate) fn new(
-        bytes: Vec<u8>,
+        kind: ws::MessageKind,
+        payload: &[u8],
+        numbering: Option<Numbering>,
         expires_at: Option<Millis>,
         memory: &Arc<NodeMemory>,
     ) -> Self {
+        let mut bytes = Vec::with_capacity(ws::encoded_len(payload.len()));
+        ws::encode_message(kind, payload, &mut bytes);
         let charge = memory.guard(Account::Outgoing, bytes.len());
         Self(Arc::new(FrameBytes {
             bytes: bytes.into_boxed_slice(),
+            unnumbered: numbering.and_then(|numbering| Unnumbered::new(payload, numbering)),
             expires_at,
             _charge: charge,
         }))
     }
 
-    /// The bytes to put on the wire.
+    /// The bytes to put on the wire for a receiver without numbers.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.0.bytes
+    }
+
+    /// What goes in front of [`tail`](Self::tail) for a receiver with numbers. Empty if the message
+    /// cannot be numbered.
+    #[must_use]
+    pub fn head(&self, sequence_id: u64) -> Head {
+        let unnumbered = self.0.unnumbered.as_ref();
+        unnumbered.map_or_else(Head::default, |message| message.head(sequence_id))
+    }
+
+    /// What follows the head.
+    #[must_use]
+    pub fn tail(&self) -> &[u8] {
+        let offset = self.0.unnumbered.map_or(0, |message| message.tail_offset());
+        self.0.bytes.get(offset..).unwrap_or_default()
+    }
+
+    /// Names the frames as long as they live: clones have the same name.
+    pub(crate) fn identity(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
+    /// How the message is numbered, if it can be.
+    pub(crate) fn numbering(&self) -> Option<Numbering> {
+        self.0.unnumbered.map(|message| message.numbering())
+    }
+
+    /// The message without its frames.
+    pub(crate) fn payload(&self) -> Vec<u8> {
+        ws::join_fragments(&self.0.bytes)
     }
 
     /// From when on the frames are not to be sent any more, if they were not begun.
@@ -97,6 +146,7 @@ pub struct Publication {
     data_type: DataType,
     payload: Box<[u8]>,
     metadata: Option<Box<Metadata>>,
+    stream: Option<Box<StreamInfo<'static>>>,
     expires_at: Option<Millis>,
     memory: Arc<NodeMemory>,
     _charge: Charge,
@@ -140,6 +190,7 @@ impl Publication {
             data_type,
             payload,
             metadata: (!metadata.is_empty()).then(|| Box::new(metadata)),
+            stream: None,
             expires_at,
             memory: Arc::clone(memory),
             _charge: charge,
@@ -147,23 +198,60 @@ impl Publication {
         })
     }
 
+    /// Like [`new`](Self::new), for a message that belongs in a stream.
+    #[must_use]
+    pub fn in_stream(
+        origin: Origin,
+        data_type: DataType,
+        payload: Box<[u8]>,
+        stream: StreamInfo<'static>,
+        memory: &Arc<NodeMemory>,
+    ) -> Arc<Self> {
+        let charge = memory.guard(Account::Outgoing, payload.len() + stream.stream_id.len());
+        Arc::new(Self {
+            origin,
+            data_type,
+            payload,
+            metadata: None,
+            stream: Some(Box::new(stream)),
+            expires_at: None,
+            memory: Arc::clone(memory),
+            _charge: charge,
+            frames: [const { OnceLock::new() }; Encoding::COUNT],
+        })
+    }
+
+    /// Whether there is anything in it for a receiver. The end of a stream says nothing without an
+    /// envelope.
+    #[must_use]
+    pub fn concerns(&self, encoding: Encoding) -> bool {
+        let ends_stream = |stream: &StreamInfo<'_>| stream.end_of_stream;
+        encoding != Encoding::Simple
+            || !self.payload.is_empty()
+            || !self.stream.as_deref().is_some_and(ends_stream)
+    }
+
     /// The frames that carry this publication in `encoding`, encoded on first use.
     #[must_use]
     pub fn frame(&self, encoding: Encoding) -> &Frame {
-        self.frames[encoding.index()]
-            .get_or_init(|| Frame::new(self.encode(encoding), self.expires_at, &self.memory))
+        self.frames[encoding.index()].get_or_init(|| self.encode(encoding))
     }
 
-    fn encode(&self, encoding: Encoding) -> Vec<u8> {
-        let (kind, envelope) = match encoding {
-            Encoding::Simple => {
-                let kind = simple::message_kind(self.data_type);
-                return framed(kind, &self.payload);
+    fn encode(&self, encoding: Encoding) -> Frame {
+        let envelope;
+        let (kind, payload) = match encoding {
+            Encoding::Simple => (simple::message_kind(self.data_type), &*self.payload),
+            Encoding::Json => {
+                envelope = self.json();
+                (ws::MessageKind::Text, &*envelope)
             }
-            Encoding::Json => (ws::MessageKind::Text, self.json()),
-            Encoding::Protobuf(json) => (ws::MessageKind::Binary, self.protobuf(json)),
+            Encoding::Protobuf(json) => {
+                envelope = self.protobuf(json);
+                (ws::MessageKind::Binary, &*envelope)
+            }
         };
-        framed(kind, &envelope)
+        let numbering = encoding.numbering();
+        Frame::new(kind, payload, numbering, self.expires_at, &self.memory)
     }
 
     fn json(&self) -> Vec<u8> {
@@ -182,6 +270,9 @@ impl Publication {
                 );
             }
         }
+        if let Some(stream) = &self.stream {
+            json::add_stream(&mut envelope, stream);
+        }
         if let Some(metadata) = &self.metadata {
             json::add_metadata(&mut envelope, metadata);
         }
@@ -196,15 +287,17 @@ impl Publication {
                 protobuf::server_message(&mut envelope, data_type, payload, json, metadata);
             }
             Origin::Group { group, .. } => {
-                protobuf::group_message(&mut envelope, group, data_type, payload, json, metadata);
+                protobuf::group_message(
+                    &mut envelope,
+                    group,
+                    data_type,
+                    payload,
+                    json,
+                    metadata,
+                    self.stream.as_deref(),
+                );
             }
         }
         envelope
     }
-}
-
-fn framed(kind: ws::MessageKind, payload: &[u8]) -> Vec<u8> {
-    let mut frames = Vec::with_capacity(ws::encoded_len(payload.len()));
-    ws::encode_message(kind, payload, &mut frames);
-    frames
 }

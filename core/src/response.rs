@@ -1,11 +1,12 @@
-//! What the server says to one client, in the words of that client's protocol.
+//! What the server says to one client about its connection and its requests, in the words of that
+//! client's protocol. Simple clients are told nothing, and nothing of it is numbered.
 //!
-//! Messages to many are [`crate::publication`]s.
+//! What carries data is a [`crate::publication`].
 
 use hubwire_proto::ack::AckErrorName;
-use hubwire_proto::message::DataType;
+use hubwire_proto::stream::{StreamClosedName, StreamNackName};
 use hubwire_proto::ws::MessageKind;
-use hubwire_proto::{json, protobuf, simple};
+use hubwire_proto::{json, protobuf};
 
 use crate::publication::Encoding;
 
@@ -18,6 +19,8 @@ pub enum Response<'a> {
         connection_id: &'a str,
         /// The connection's user, if it has one.
         user_id: Option<&'a str>,
+        /// By what the client may come back; only of reliable protocols.
+        reconnection_token: Option<&'a str>,
     },
     /// The last message, with the reason.
     Disconnected(&'a str),
@@ -37,41 +40,46 @@ pub enum Response<'a> {
         /// Its text.
         message: &'a str,
     },
-    /// A message from the server.
-    Server {
-        /// How to read `bytes`.
-        data_type: DataType,
-        /// What it carries.
-        bytes: &'a [u8],
+    /// A stream is open, and everything before a part of it was taken.
+    StreamAck {
+        /// The stream.
+        stream_id: &'a str,
+        /// The next part.
+        expected_sequence_id: u64,
+    },
+    /// A part of a stream was not taken.
+    StreamNack {
+        /// The stream.
+        stream_id: &'a str,
+        /// What is wrong with the part.
+        name: StreamNackName,
+        /// The next part that would be taken.
+        expected_sequence_id: u64,
+        /// A text about it.
+        message: &'a str,
+    },
+    /// A stream is not open, or not any more.
+    StreamClosed {
+        /// The stream.
+        stream_id: &'a str,
+        /// What went wrong, and a text about it.
+        error: Option<(StreamClosedName, &'a str)>,
     },
 }
 
 impl Response<'_> {
-    /// The kind and the payload of the message; `None` where a protocol has no such message. What
-    /// has to be encoded is appended to `scratch`.
-    pub fn encode<'a>(
-        &'a self,
-        encoding: Encoding,
-        scratch: &'a mut Vec<u8>,
-    ) -> Option<(MessageKind, &'a [u8])> {
+    /// Appends the message to `out`; its kind, or `None` where a protocol has no such message.
+    pub fn encode(&self, encoding: Encoding, out: &mut Vec<u8>) -> Option<MessageKind> {
         match encoding {
-            Encoding::Simple => self.as_simple(),
+            Encoding::Simple => None,
             Encoding::Json => {
-                self.encode_json(scratch);
-                Some((MessageKind::Text, scratch))
+                self.encode_json(out);
+                Some(MessageKind::Text)
             }
-            Encoding::Protobuf(json) => {
-                self.encode_protobuf(json, scratch);
-                Some((MessageKind::Binary, scratch))
+            Encoding::Protobuf(_) => {
+                self.encode_protobuf(out);
+                Some(MessageKind::Binary)
             }
-        }
-    }
-
-    /// Simple clients get the data as it is.
-    fn as_simple(&self) -> Option<(MessageKind, &[u8])> {
-        match self {
-            Self::Server { data_type, bytes } => Some((simple::message_kind(*data_type), bytes)),
-            _ => None,
         }
     }
 
@@ -80,7 +88,8 @@ impl Response<'_> {
             Self::Connected {
                 connection_id,
                 user_id,
-            } => json::connected(out, connection_id, user_id, None),
+                reconnection_token,
+            } => json::connected(out, connection_id, user_id, reconnection_token),
             Self::Disconnected(reason) => json::disconnected(out, reason),
             Self::Pong => json::pong(out),
             Self::AckOk { ack_id } => json::ack_ok(out, ack_id),
@@ -89,16 +98,29 @@ impl Response<'_> {
                 name,
                 message,
             } => json::ack_failed(out, ack_id, name, message),
-            Self::Server { data_type, bytes } => json::server_message(out, data_type, bytes),
+            Self::StreamAck {
+                stream_id,
+                expected_sequence_id,
+            } => json::stream_ack(out, stream_id, expected_sequence_id),
+            Self::StreamNack {
+                stream_id,
+                name,
+                expected_sequence_id,
+                message,
+            } => json::stream_nack(out, stream_id, name, expected_sequence_id, message),
+            Self::StreamClosed { stream_id, error } => {
+                json::stream_closed(out, stream_id, error);
+            }
         }
     }
 
-    fn encode_protobuf(&self, json: protobuf::JsonField, out: &mut Vec<u8>) {
+    fn encode_protobuf(&self, out: &mut Vec<u8>) {
         match *self {
             Self::Connected {
                 connection_id,
                 user_id,
-            } => protobuf::connected(out, connection_id, user_id, None),
+                reconnection_token,
+            } => protobuf::connected(out, connection_id, user_id, reconnection_token),
             Self::Disconnected(reason) => protobuf::disconnected(out, reason),
             Self::Pong => protobuf::pong(out),
             Self::AckOk { ack_id } => protobuf::ack_ok(out, ack_id),
@@ -107,8 +129,18 @@ impl Response<'_> {
                 name,
                 message,
             } => protobuf::ack_failed(out, ack_id, name, message),
-            Self::Server { data_type, bytes } => {
-                protobuf::server_message(out, data_type, bytes, json, None);
+            Self::StreamAck {
+                stream_id,
+                expected_sequence_id,
+            } => protobuf::stream_ack(out, stream_id, expected_sequence_id),
+            Self::StreamNack {
+                stream_id,
+                name,
+                expected_sequence_id,
+                message,
+            } => protobuf::stream_nack(out, stream_id, name, expected_sequence_id, message),
+            Self::StreamClosed { stream_id, error } => {
+                protobuf::stream_closed(out, stream_id, error);
             }
         }
     }

@@ -3,12 +3,14 @@
 //!
 //! A session outlives its transport in the reliable protocols; frames and sockets are not here.
 
+mod request;
+
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hubwire_proto::ack::{self, AckErrorName};
-use hubwire_proto::message::{ClientMessage, Data};
+use hubwire_proto::message::ClientMessage;
 use hubwire_proto::protobuf::JsonField;
 use hubwire_proto::role::Permissions;
 use hubwire_proto::simple::SimpleMode;
@@ -17,18 +19,20 @@ use hubwire_proto::ws::{CloseCode, MessageKind};
 use hubwire_proto::{json, protobuf};
 
 use crate::ack_memory::AckMemory;
+use crate::group_state::GroupStates;
 use crate::handler::CallId;
 use crate::publication::Encoding;
+use crate::stream::{Start, StreamRequest, Streams};
+
+pub use request::{Request, RequestKind};
 
 /// How a connection's frames are read and written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Protocol {
     /// Bare payloads.
     Simple(SimpleMode),
-    /// `json.webpubsub.azure.v1`.
-    Json,
-    /// `protobuf.webpubsub.azure.v1`.
-    Protobuf,
+    /// One of the predefined subprotocols.
+    PubSub(Subprotocol),
 }
 
 /// A message that cannot be read on its connection, which is closed for it.
@@ -48,8 +52,10 @@ impl Protocol {
     pub fn encoding(&self, protobuf_json: JsonField) -> Encoding {
         match self {
             Self::Simple(_) => Encoding::Simple,
-            Self::Json => Encoding::Json,
-            Self::Protobuf => Encoding::Protobuf(protobuf_json),
+            Self::PubSub(Subprotocol::Json | Subprotocol::JsonReliable) => Encoding::Json,
+            Self::PubSub(Subprotocol::Protobuf | Subprotocol::ProtobufReliable) => {
+                Encoding::Protobuf(protobuf_json)
+            }
         }
     }
 
@@ -63,37 +69,50 @@ impl Protocol {
         kind: MessageKind,
         payload: &'a [u8],
     ) -> Result<ClientMessage<'a>, Unreadable> {
-        match (self, kind) {
-            (Self::Simple(mode), kind) => Ok(mode.decode(kind, payload)),
-            (Self::Json, _) => json::decode_bytes(payload).map_err(|malformed| Unreadable {
-                code: CloseCode::INVALID_PAYLOAD,
-                reason: json::Malformed::CLOSE_REASON,
-                message: malformed.to_string(),
-            }),
-            (Self::Protobuf, MessageKind::Binary) => {
-                protobuf::decode(payload).map_err(|malformed| Unreadable {
+        match self {
+            Self::Simple(mode) => Ok(mode.decode(kind, payload)),
+            Self::PubSub(Subprotocol::Json | Subprotocol::JsonReliable) => {
+                json::decode_bytes(payload).map_err(|malformed| Unreadable {
                     code: CloseCode::INVALID_PAYLOAD,
-                    reason: protobuf::Malformed::CLOSE_REASON,
+                    reason: json::Malformed::CLOSE_REASON,
                     message: malformed.to_string(),
                 })
             }
-            (Self::Protobuf, MessageKind::Text) => Err(Unreadable {
-                code: CloseCode::UNSUPPORTED_DATA,
-                reason: protobuf::Malformed::TEXT_CLOSE_REASON,
-                message: protobuf::Malformed::TEXT_CLOSE_REASON.to_owned(),
-            }),
+            Self::PubSub(Subprotocol::Protobuf | Subprotocol::ProtobufReliable) => {
+                decode_protobuf(kind, payload)
+            }
         }
     }
 
-    /// The name of the subprotocol, if one is spoken.
+    /// The subprotocol, if a predefined one is spoken.
     #[must_use]
-    pub fn subprotocol(&self) -> Option<&'static str> {
+    pub fn subprotocol(&self) -> Option<Subprotocol> {
         match self {
             Self::Simple(_) => None,
-            Self::Json => Some(Subprotocol::Json.name()),
-            Self::Protobuf => Some(Subprotocol::Protobuf.name()),
+            Self::PubSub(subprotocol) => Some(*subprotocol),
         }
     }
+
+    /// Whether messages are numbered, and the session outlives its transport.
+    #[must_use]
+    pub fn is_reliable(&self) -> bool {
+        self.subprotocol().is_some_and(Subprotocol::is_reliable)
+    }
+}
+
+fn decode_protobuf(kind: MessageKind, payload: &[u8]) -> Result<ClientMessage<'_>, Unreadable> {
+    if kind == MessageKind::Text {
+        return Err(Unreadable {
+            code: CloseCode::UNSUPPORTED_DATA,
+            reason: protobuf::Malformed::TEXT_CLOSE_REASON,
+            message: protobuf::Malformed::TEXT_CLOSE_REASON.to_owned(),
+        });
+    }
+    protobuf::decode(payload).map_err(|malformed| Unreadable {
+        code: CloseCode::INVALID_PAYLOAD,
+        reason: protobuf::Malformed::CLOSE_REASON,
+        message: malformed.to_string(),
+    })
 }
 
 /// What the shard has to do for one request.
@@ -103,6 +122,11 @@ pub enum Step<'a> {
     Ignore,
     /// Answer with a pong.
     Pong,
+    /// Forget what the client has received.
+    Acknowledge {
+        /// The highest sequence id received.
+        sequence_id: u64,
+    },
     /// Answer with a failed ack.
     Refuse {
         /// The ack that the client asked for.
@@ -112,112 +136,19 @@ pub enum Step<'a> {
         /// Its text.
         message: String,
     },
+    /// Say that a stream is not opened, for the group is forbidden.
+    RefuseStream {
+        /// What the client calls the stream.
+        stream_id: Cow<'a, str>,
+        /// A text about it.
+        message: String,
+        /// The ack that the client asked for.
+        ack_id: Option<u64>,
+    },
     /// Close: the request may not be made on this connection.
     CloseUnauthorized,
     /// Carry out a request, then report [`Session::succeeded`].
     Perform(Request<'a>),
-}
-
-/// A request that passed the session's rules.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request<'a> {
-    /// What to do.
-    pub kind: RequestKind<'a>,
-    /// The ack that the client asked for.
-    pub ack_id: Option<u64>,
-}
-
-/// What a request asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RequestKind<'a> {
-    /// Become a member of the group.
-    Join {
-        /// The group.
-        group: Cow<'a, str>,
-    },
-    /// Stop being a member of the group.
-    Leave {
-        /// The group.
-        group: Cow<'a, str>,
-    },
-    /// Publish to the group.
-    Publish {
-        /// The group.
-        group: Cow<'a, str>,
-        /// What to publish.
-        data: Data<'a>,
-        /// Leave out this connection.
-        no_echo: bool,
-    },
-    /// Call the event handler.
-    Event {
-        /// The event's name.
-        event: Cow<'a, str>,
-        /// What it carries.
-        data: Data<'a>,
-    },
-}
-
-impl Request<'static> {
-    /// Stands in for a request that is being tried again.
-    pub(crate) fn nothing() -> Self {
-        Self {
-            kind: RequestKind::Leave {
-                group: Cow::Borrowed(""),
-            },
-            ack_id: None,
-        }
-    }
-}
-
-impl Request<'_> {
-    /// The request with a life of its own, for a session that has to wait.
-    #[must_use]
-    pub fn into_owned(self) -> Request<'static> {
-        fn owned(text: Cow<'_, str>) -> Cow<'static, str> {
-            Cow::Owned(text.into_owned())
-        }
-        fn owned_data(data: Data<'_>) -> Data<'static> {
-            Data {
-                data_type: data.data_type,
-                bytes: Cow::Owned(data.bytes.into_owned()),
-            }
-        }
-        let kind = match self.kind {
-            RequestKind::Join { group } => RequestKind::Join {
-                group: owned(group),
-            },
-            RequestKind::Leave { group } => RequestKind::Leave {
-                group: owned(group),
-            },
-            RequestKind::Publish {
-                group,
-                data,
-                no_echo,
-            } => RequestKind::Publish {
-                group: owned(group),
-                data: owned_data(data),
-                no_echo,
-            },
-            RequestKind::Event { event, data } => RequestKind::Event {
-                event: owned(event),
-                data: owned_data(data),
-            },
-        };
-        Request {
-            kind,
-            ack_id: self.ack_id,
-        }
-    }
-
-    /// Bytes that the request holds on to while it waits.
-    #[must_use]
-    pub fn held_bytes(&self) -> usize {
-        match &self.kind {
-            RequestKind::Join { .. } | RequestKind::Leave { .. } => 0,
-            RequestKind::Publish { data, .. } | RequestKind::Event { data, .. } => data.bytes.len(),
-        }
-    }
 }
 
 /// Why a session does not take the next request yet.
@@ -284,6 +215,10 @@ pub struct Session {
     pub user: Option<Arc<str>>,
     /// The protocol, fixed for life.
     pub protocol: Protocol,
+    /// Its streams, if it has any.
+    pub streams: Option<Box<Streams>>,
+    /// What it tells its groups, and what it is told of them.
+    pub group_states: GroupStates,
     permissions: Permissions,
     acks: AckMemory,
     next_call: u32,
@@ -297,11 +232,33 @@ impl Session {
         Self {
             user,
             protocol,
+            streams: None,
+            group_states: GroupStates::default(),
             permissions,
             acks: AckMemory::default(),
             next_call: 0,
             parked: None,
         }
+    }
+
+    /// A session of an earlier life of the node.
+    #[must_use]
+    pub fn restored(
+        user: Option<Arc<str>>,
+        protocol: Protocol,
+        permissions: Permissions,
+        acks: AckMemory,
+    ) -> Self {
+        Self {
+            acks,
+            ..Self::new(user, protocol, permissions)
+        }
+    }
+
+    /// The ack ids that succeeded.
+    #[must_use]
+    pub fn acks(&self) -> &AckMemory {
+        &self.acks
     }
 
     /// What the connection may do.
@@ -320,28 +277,98 @@ impl Session {
     pub fn receive<'a>(&self, message: ClientMessage<'a>) -> Step<'a> {
         let (kind, ack_id) = match message {
             ClientMessage::Ping => return Step::Pong,
-            // Only the reliable protocols number their messages.
-            ClientMessage::SequenceAck { .. } => return Step::Ignore,
+            ClientMessage::SequenceAck { sequence_id } => {
+                return Step::Acknowledge { sequence_id };
+            }
             ClientMessage::JoinGroup { group, ack_id } => (RequestKind::Join { group }, ack_id),
             ClientMessage::LeaveGroup { group, ack_id } => (RequestKind::Leave { group }, ack_id),
             ClientMessage::SendToGroup {
                 group,
                 data,
+                metadata,
                 no_echo,
+                ttl_seconds,
                 ack_id,
             } => (
                 RequestKind::Publish {
                     group,
                     data,
+                    metadata,
                     no_echo,
+                    ttl_seconds,
                 },
                 ack_id,
             ),
             ClientMessage::Event {
                 event,
                 data,
+                metadata,
                 ack_id,
-            } => (RequestKind::Event { event, data }, ack_id),
+            } => (
+                RequestKind::Event {
+                    event,
+                    data,
+                    metadata,
+                },
+                ack_id,
+            ),
+            ClientMessage::StreamStart {
+                group,
+                stream_id,
+                idle_timeout_ms,
+                no_echo,
+                ack_id,
+            } => {
+                let start = Start {
+                    stream_id,
+                    group,
+                    no_echo,
+                    idle_timeout_ms,
+                };
+                (RequestKind::Stream(StreamRequest::Start(start)), ack_id)
+            }
+            ClientMessage::StreamData {
+                stream_id,
+                stream_sequence_id,
+                data,
+            } => {
+                let part = StreamRequest::Part {
+                    stream_id,
+                    sequence_id: stream_sequence_id,
+                    data,
+                };
+                (RequestKind::Stream(part), None)
+            }
+            ClientMessage::StreamKeepAlive { stream_id } => {
+                let keep_alive = StreamRequest::KeepAlive { stream_id };
+                (RequestKind::Stream(keep_alive), None)
+            }
+            ClientMessage::StreamEnd { stream_id, error } => {
+                let end = StreamRequest::End { stream_id, error };
+                (RequestKind::Stream(end), None)
+            }
+            ClientMessage::InvalidStream {
+                stream_id,
+                reason,
+                ack_id,
+            } => {
+                let invalid = StreamRequest::Invalid { stream_id, reason };
+                (RequestKind::Stream(invalid), ack_id)
+            }
+            ClientMessage::SetGroupState {
+                group,
+                state,
+                ack_id,
+            } => {
+                let state = state.map(Arc::new);
+                (RequestKind::SetGroupState { group, state }, ack_id)
+            }
+            ClientMessage::SubscribeGroupState { group, ack_id } => {
+                (RequestKind::SubscribeGroupState { group }, ack_id)
+            }
+            ClientMessage::UnsubscribeGroupState { group, ack_id } => {
+                (RequestKind::UnsubscribeGroupState { group }, ack_id)
+            }
         };
         if let Some(ack_id) = ack_id.filter(|id| self.acks.contains(*id)) {
             return Step::Refuse {
@@ -350,35 +377,57 @@ impl Session {
                 message: ack::duplicate(ack_id),
             };
         }
-        let (allowed, refusal): (bool, fn(&str) -> String) = match &kind {
-            RequestKind::Join { group } => (self.permissions.may_join(group), ack::forbidden_join),
-            RequestKind::Leave { group } => {
-                (self.permissions.may_join(group), ack::forbidden_leave)
-            }
-            RequestKind::Publish { group, .. } => {
-                (self.permissions.may_send(group), ack::forbidden_send)
-            }
-            RequestKind::Event { .. } => (true, |_| String::new()),
-        };
-        if allowed {
+        let Some(message) = self.refusal(&kind) else {
             return Step::Perform(Request { kind, ack_id });
-        }
+        };
         if matches!(self.protocol, Protocol::Simple(_)) {
             return Step::CloseUnauthorized;
         }
-        match (&kind, ack_id) {
-            (
-                RequestKind::Join { group }
-                | RequestKind::Leave { group }
-                | RequestKind::Publish { group, .. },
-                Some(ack_id),
-            ) => Step::Refuse {
+        match (kind, ack_id) {
+            (RequestKind::Stream(StreamRequest::Start(start)), ack_id) => Step::RefuseStream {
+                stream_id: start.stream_id,
+                message,
+                ack_id,
+            },
+            (_, Some(ack_id)) => Step::Refuse {
                 ack_id,
                 name: AckErrorName::Forbidden,
-                message: refusal(group),
+                message,
             },
-            _ => Step::Ignore,
+            (_, None) => Step::Ignore,
         }
+    }
+
+    /// Why the connection may not do something, if it may not.
+    fn refusal(&self, kind: &RequestKind<'_>) -> Option<String> {
+        let permissions = &self.permissions;
+        let (is_allowed, refusal, group): (_, fn(&str) -> String, _) = match kind {
+            RequestKind::Join { group } => {
+                (permissions.may_join(group), ack::forbidden_join, group)
+            }
+            RequestKind::Leave { group } => {
+                (permissions.may_join(group), ack::forbidden_leave, group)
+            }
+            RequestKind::Publish { group, .. }
+            | RequestKind::Stream(StreamRequest::Start(Start { group, .. })) => {
+                (permissions.may_send(group), ack::forbidden_send, group)
+            }
+            RequestKind::SetGroupState { group, .. } => (
+                permissions.may_set_state(group),
+                ack::forbidden_set_state,
+                group,
+            ),
+            RequestKind::SubscribeGroupState { group } => (
+                permissions.may_get_state(group),
+                ack::forbidden_get_state,
+                group,
+            ),
+            // A stream ends when its group becomes forbidden, and nobody has to hear more.
+            RequestKind::Event { .. }
+            | RequestKind::Stream(_)
+            | RequestKind::UnsubscribeGroupState { .. } => return None,
+        };
+        (!is_allowed).then(|| refusal(group))
     }
 
     /// Records that the request with `ack_id` succeeded.
@@ -428,7 +477,8 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
-    use hubwire_proto::message::DataType;
+    use hubwire_proto::message::{Data, DataType};
+    use hubwire_proto::metadata::Metadata;
 
     use super::*;
 
@@ -446,7 +496,10 @@ mod tests {
 
     #[test]
     fn black_box_cases_23_and_24_a_failure_does_not_use_up_an_ack_id_but_a_success_does() {
-        let mut session = session(&["webpubsub.joinLeaveGroup.room"], Protocol::Json);
+        let mut session = session(
+            &["webpubsub.joinLeaveGroup.room"],
+            Protocol::PubSub(Subprotocol::Json),
+        );
         let refused = session.receive(join("other", Some(1)));
         assert!(
             matches!(
@@ -470,6 +523,7 @@ mod tests {
                 data_type: DataType::Text,
                 bytes: Cow::Borrowed(b""),
             },
+            metadata: Metadata::default(),
             ack_id: Some(1),
         };
         let Step::Refuse { name, message, .. } = session.receive(event) else {
@@ -487,7 +541,7 @@ mod tests {
     #[test]
     fn without_an_ack_id_a_refusal_is_silent_and_a_simple_client_is_closed() {
         assert_eq!(
-            session(&[], Protocol::Json).receive(join("room", None)),
+            session(&[], Protocol::PubSub(Subprotocol::Json)).receive(join("room", None)),
             Step::Ignore
         );
         let simple = session(&[], Protocol::Simple(SimpleMode::SendEvent));
@@ -497,6 +551,8 @@ mod tests {
                 data_type: DataType::Text,
                 bytes: Cow::Borrowed(b"hi"),
             },
+            metadata: Metadata::default(),
+            ttl_seconds: 0,
             no_echo: false,
             ack_id: None,
         };

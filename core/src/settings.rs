@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use hubwire_proto::protobuf::JsonField;
 
 use crate::handler::EventHandler;
+use crate::replay::ReplayLimits;
 
 /// Bounds of a node, fixed for its life. Every one names its configuration key under `[limits]`.
 #[derive(Debug, Clone)]
@@ -17,10 +18,21 @@ pub struct Limits {
     pub outbound_queue_messages: usize,
     /// `outbound_queue_bytes`: bytes that may wait after a write before a client is slow.
     pub outbound_queue_bytes: usize,
+    /// `replay_messages`: messages that a reliable client may leave unacknowledged.
+    pub replay_messages: usize,
+    /// `replay_bytes`: bytes of the messages that it may leave unacknowledged.
+    pub replay_bytes: usize,
+    /// `recovery_seconds`, in milliseconds: how long a reliable session waits for its client to
+    /// come back.
+    pub recovery_window_ms: u64,
     /// `parked_input_bytes`: input held for a parked session before reading stops.
     pub parked_input_bytes: usize,
     /// `groups_per_connection`: groups that one connection may be in.
     pub groups_per_connection: usize,
+    /// `streams_per_connection`: streams that one connection may have open at once.
+    pub streams_per_connection: usize,
+    /// `group_state_bytes`: keys and values of the state that one connection sets in one group.
+    pub group_state_bytes: usize,
     /// `node_queued_bytes`: bytes that all queues of the node may hold together, and an eighth as
     /// much besides for the group names of commands.
     pub node_queued_bytes: u64,
@@ -34,14 +46,30 @@ pub struct Limits {
     pub close_timeout_ms: u64,
 }
 
+impl Limits {
+    /// The bounds of one unacknowledged queue.
+    #[must_use]
+    pub fn replay(&self) -> ReplayLimits {
+        ReplayLimits {
+            messages: self.replay_messages,
+            bytes: self.replay_bytes,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             message_bytes: 1 << 20,
             outbound_queue_messages: 1000,
             outbound_queue_bytes: 16 << 20,
+            replay_messages: 1000,
+            replay_bytes: 16 << 20,
+            recovery_window_ms: 30_000,
             parked_input_bytes: 64 << 10,
             groups_per_connection: 1000,
+            streams_per_connection: 100,
+            group_state_bytes: 4 << 10,
             node_queued_bytes: 1 << 30,
             connections: 100_000,
             inbox_commands: 4096,

@@ -8,12 +8,18 @@
 mod apply;
 mod connection;
 mod delivery;
+mod farewell;
+mod group_state;
 mod input;
 mod lifecycle;
 mod member;
 mod membership;
 mod output;
+mod publish;
+mod recovery;
 mod request;
+mod shutdown;
+mod stream;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -30,13 +36,15 @@ use crate::inbox::{Inbox, Mail, Permit};
 use crate::metrics::ShardNumbers;
 use crate::node::{Node, Seat};
 use crate::outbox::OutboxPool;
-use crate::session::Protocol;
+use crate::replay::ReplayPool;
+use crate::session::{Protocol, Session};
 use crate::settings::TickBudget;
 use crate::slab::Slab;
 use crate::transport::Transport;
 use crate::wheel::{Timer, Wheel};
 
-use connection::Connection;
+use connection::{Connection, Link};
+use farewell::Farewells;
 
 /// Bytes that one read may bring.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -64,23 +72,71 @@ pub struct Attachment<T> {
     pub permissions: Permissions,
     /// Groups to join at once, no permission needed. At most `groups_per_connection` count.
     pub groups: Vec<Arc<str>>,
+    /// By what the client may come back, if the protocol is reliable. Not kept.
+    pub reconnection_token: Option<Box<str>>,
 }
 
-/// The front door's end of a shard: where new connections are put. As many wait as have seats.
+/// A new transport for a session that outlived its last one, on its way to the shard of that
+/// session. The client has proved that it may have it.
+#[derive(Debug)]
+pub struct Resumption<T> {
+    /// Whose session.
+    pub connection: ConnectionId,
+    /// The lower-case hub name that the client gave.
+    pub hub: Arc<str>,
+    /// The upgraded transport.
+    pub transport: T,
+    /// Bytes that the front door already read behind the upgrade request.
+    pub unread: Vec<u8>,
+    /// By what the client may come back the next time. Not kept.
+    pub reconnection_token: Box<str>,
+}
+
+/// Somebody at the door of a shard.
+#[derive(Debug)]
+enum Arrival<T> {
+    New(Box<Attachment<T>>),
+    Returning(Box<Resumption<T>>),
+}
+
+/// The front door's end of a shard: where connections are put. As many new ones wait as have
+/// seats, and as many returning ones besides.
 #[derive(Debug)]
 pub struct Doorway<T> {
-    waiting: Mutex<VecDeque<Attachment<T>>>,
+    waiting: Mutex<VecDeque<Arrival<T>>>,
+    capacity: usize,
     inbox: Arc<Inbox>,
 }
+
+/// Too many clients want to come back at once. The transport was closed; a client tries again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many clients come back at once")]
+pub struct DoorwayFull;
 
 impl<T> Doorway<T> {
     /// Hands a connection over to the shard that its seat names.
     pub fn hand_over(&self, attachment: Attachment<T>) {
-        self.lock().push_back(attachment);
+        self.lock().push_back(Arrival::New(Box::new(attachment)));
         self.inbox.wake();
     }
 
-    fn take(&self) -> Option<Attachment<T>> {
+    /// Hands a transport over to the shard that has the session.
+    ///
+    /// # Errors
+    ///
+    /// [`DoorwayFull`].
+    pub fn resume(&self, resumption: Resumption<T>) -> Result<(), DoorwayFull> {
+        let mut waiting = self.lock();
+        if waiting.len() >= self.capacity {
+            return Err(DoorwayFull);
+        }
+        waiting.push_back(Arrival::Returning(Box::new(resumption)));
+        drop(waiting);
+        self.inbox.wake();
+        Ok(())
+    }
+
+    fn take(&self) -> Option<Arrival<T>> {
         self.lock().pop_front()
     }
 
@@ -88,17 +144,26 @@ impl<T> Doorway<T> {
         self.lock().is_empty()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Attachment<T>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Arrival<T>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Names a transport in readiness reports: its slot, and which connection of that slot it is.
+/// Names a transport in readiness reports: its slot, and which of that slot's it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransportKey {
     /// The slot.
     pub slot: Slot,
-    /// The connection's number on its shard.
+    /// The transport's number on its shard.
+    pub birth: u32,
+}
+
+/// Names a session on its shard, whichever transport it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionKey {
+    /// The slot.
+    pub slot: Slot,
+    /// The session's number on its shard.
     pub birth: u32,
 }
 
@@ -134,21 +199,34 @@ pub struct Shard<T: Transport> {
     doorway: Arc<Doorway<T>>,
 
     connections: Slab<Connection<T>>,
+    /// Counts sessions and transports, so that a late timer or readiness report for an earlier one
+    /// in the same slot is recognised.
     births: u32,
     hubs: Vec<Option<Hub>>,
     hub_index: HashMap<Arc<str>, HubIndex>,
     free_hubs: Vec<HubIndex>,
     wheel: Wheel,
     pool: OutboxPool,
+    replays: ReplayPool,
 
     /// Links with something to read.
     readable: VecDeque<TransportKey>,
     /// Links with something to write.
     dirty: VecDeque<TransportKey>,
     /// Sessions that wait for room, for their hub's turn or for memory.
-    retrying: VecDeque<TransportKey>,
+    retrying: VecDeque<SessionKey>,
+    /// Sessions that missed a message because their unacknowledged queue is full; they end.
+    overflowed: Vec<SessionKey>,
+    /// What ended sessions still owe to groups.
+    farewells: Farewells,
     /// Hubs with a walk or a backlog, each once.
     busy_hubs: VecDeque<HubIndex>,
+    /// Snapshots of group states that are being gathered for subscribers of this shard.
+    gatherings: usize,
+    /// One of them ended after the sessions that wait were last tried again.
+    gathering_ended: bool,
+    /// The number of the latest one.
+    last_gathering: u64,
     /// Work for other shards, sent at the end of the tick.
     hand_off: Vec<Vec<(Permit, Mail)>>,
     /// Mail taken from the inbox and not dealt with.
@@ -167,6 +245,10 @@ pub struct Shard<T: Transport> {
     due: Vec<Timer>,
     numbers: ShardNumbers,
     now: Millis,
+    /// Bytes of unacknowledged queues, besides their frames, charged to the node's memory.
+    charged_replay: usize,
+    /// No input is read any more, so that everything comes to rest before the end.
+    quiescing: bool,
     shutting_down: bool,
     memory_retry_at: Option<Millis>,
     /// When connections may be ended for memory again.
@@ -209,10 +291,16 @@ impl<T: Transport> Shard<T> {
             free_hubs: Vec::new(),
             wheel: Wheel::default(),
             pool: OutboxPool::default(),
+            replays: ReplayPool::default(),
             readable: VecDeque::new(),
             dirty: VecDeque::new(),
             retrying: VecDeque::new(),
+            overflowed: Vec::new(),
+            farewells: Farewells::default(),
             busy_hubs: VecDeque::new(),
+            gatherings: 0,
+            gathering_ended: false,
+            last_gathering: 0,
             hand_off: (0..shards).map(|_| Vec::new()).collect(),
             mail: VecDeque::new(),
             keeps_interest: shards > 1,
@@ -224,6 +312,8 @@ impl<T: Transport> Shard<T> {
             due: Vec::new(),
             numbers: ShardNumbers::default(),
             now: Millis::default(),
+            charged_replay: 0,
+            quiescing: false,
             shutting_down: false,
             memory_retry_at: None,
             next_relief: Millis::default(),
@@ -235,6 +325,7 @@ impl<T: Transport> Shard<T> {
     pub fn doorway(node: &Node, id: ShardId) -> Arc<Doorway<T>> {
         Arc::new(Doorway {
             waiting: Mutex::default(),
+            capacity: node.limits().connections,
             inbox: Arc::clone(node.inbox(id)),
         })
     }
@@ -253,14 +344,14 @@ impl<T: Transport> Shard<T> {
 
     /// Reports that a transport is ready. A report for a connection that has gone is ignored.
     pub fn ready(&mut self, key: TransportKey, readiness: Readiness) {
-        let Some(connection) = self
+        let link = self
             .connections
             .get_mut(key.slot)
-            .filter(|found| found.birth == key.birth)
-        else {
+            .and_then(|found| found.link.as_mut());
+        let Some(link) = link.filter(|link| link.birth == key.birth) else {
             return;
         };
-        let flags = &mut connection.link.flags;
+        let flags = &mut link.flags;
         flags.hung_up |= readiness.hung_up;
         if readiness.writable && flags.blocked {
             flags.blocked = false;
@@ -279,31 +370,38 @@ impl<T: Transport> Shard<T> {
     pub fn tick(&mut self, now: Millis) -> NextTick {
         self.now = now;
         self.members_left = self.budget.members;
+        self.node.rest(self.id).set(false);
         self.refresh_settings();
         self.take_attachments();
         // Before new work, which could use up the budget in every tick, and which one part is for.
         self.continue_walks(1);
         self.drain_inbox();
+        self.settle_farewells();
         self.retry_sessions();
         self.read_transports();
         self.fire_timers();
         // With what the others left: the more is delivered before the flush, the more it joins.
         self.continue_walks(0);
+        self.end_overflowed();
         self.hand_off();
         self.flush();
         self.relieve_memory();
+        self.recharge_replay();
         self.publish_numbers();
+        self.report_quiet();
         self.next_tick()
     }
 
     fn next_tick(&self) -> NextTick {
-        let unfinished = !self.readable.is_empty()
+        let unfinished = (!self.readable.is_empty() && self.reads_input())
             || !self.dirty.is_empty()
             || !self.busy_hubs.is_empty()
             || !self.mail.is_empty()
             || !self.node.inbox(self.id).is_empty()
             || !self.doorway.is_empty()
-            || self.memory_has_come();
+            || self.memory_has_come()
+            || (self.gathering_ended && !self.retrying.is_empty())
+            || self.farewells.want_tick();
         if unfinished {
             return NextTick::Now;
         }
@@ -350,8 +448,10 @@ impl<T: Transport> Shard<T> {
                     self.numbers.commands += 1;
                     self.receive_command(command);
                 }
+                Mail::Beside(command) => self.receive_command(*command),
                 Mail::Answer(answer) => self.receive_answer(*answer),
-                Mail::ShutDown => self.shut_down(),
+                Mail::Quiesce => self.quiesce(),
+                Mail::ShutDown(farewell) => self.shut_down(farewell),
             }
             if self.backlog_is_full() {
                 break;
@@ -392,23 +492,46 @@ impl<T: Transport> Shard<T> {
 
     /// The slot of a connection that has not ended.
     fn find(&self, id: &ConnectionId) -> Option<Slot> {
-        let slot = id.slot();
+        let slot = self.node.place_of(id)?.slot;
         let connection = self.connections.get(slot)?;
         (connection.seat.connection() == *id && connection.session.is_some()).then_some(slot)
     }
 
-    /// The slot of a reported transport, if it is still that connection's.
-    fn still(&self, key: TransportKey) -> Option<Slot> {
-        self.connections
-            .get(key.slot)
-            .filter(|found| found.birth == key.birth)
-            .map(|_| key.slot)
+    fn link(&self, slot: Slot) -> Option<&Link<T>> {
+        self.connections.get(slot)?.link.as_ref()
     }
 
-    fn key(&self, slot: Slot) -> Option<TransportKey> {
-        Some(TransportKey {
+    fn link_mut(&mut self, slot: Slot) -> Option<&mut Link<T>> {
+        self.connections.get_mut(slot)?.link.as_mut()
+    }
+
+    fn session(&self, slot: Slot) -> Option<&Session> {
+        self.connections.get(slot)?.session.as_ref()
+    }
+
+    fn session_mut(&mut self, slot: Slot) -> Option<&mut Session> {
+        self.connections.get_mut(slot)?.session.as_mut()
+    }
+
+    /// The slot of a transport, if it is still there.
+    fn still(&self, key: TransportKey) -> Option<Slot> {
+        (self.link(key.slot)?.birth == key.birth).then_some(key.slot)
+    }
+
+    /// The slot of a session, if it is still that one's.
+    fn still_there(&self, key: SessionKey) -> Option<Slot> {
+        (self.connections.get(key.slot)?.birth == key.birth).then_some(key.slot)
+    }
+
+    fn session_key(&self, slot: Slot) -> Option<SessionKey> {
+        Some(SessionKey {
             slot,
             birth: self.connections.get(slot)?.birth,
         })
+    }
+
+    fn next_birth(&mut self) -> u32 {
+        self.births = self.births.wrapping_add(1);
+        self.births
     }
 }

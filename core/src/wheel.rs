@@ -21,6 +21,10 @@ pub enum TimerKind {
     CloseTimeout,
     /// Messages that a blocked client has not taken may have expired.
     Expiry,
+    /// The client has not come back to its session.
+    Recovery,
+    /// A stream of the session may have rested for too long.
+    Streams,
 }
 
 /// One armed timer.
@@ -28,7 +32,7 @@ pub enum TimerKind {
 pub struct Timer {
     /// Whose it is.
     pub slot: Slot,
-    /// Which connection of that slot; see [`crate::shard`].
+    /// Which transport or session of that slot; see [`crate::shard`].
     pub birth: u32,
     /// What for.
     pub kind: TimerKind,

@@ -69,7 +69,10 @@ impl<T: Transport> Shard<T> {
         };
         let list = match &command.target {
             Target::All => Some(List::All),
-            Target::Group(name) => hub.group(name).map(List::Group),
+            Target::Group(name) => hub.group(name).map(|group| match &command.action {
+                Action::TellGroupState { .. } => List::Subscribers(group),
+                _ => List::Group(group),
+            }),
             Target::User(user) => Some(List::User(Arc::clone(user))),
             Target::Connection(id) => Some(List::One(*id)),
         };
@@ -82,14 +85,17 @@ impl<T: Transport> Shard<T> {
             Action::Deliver { .. }
             | Action::Grant { .. }
             | Action::Revoke { .. }
-            | Action::Ask { .. } => {}
+            | Action::Ask { .. }
+            | Action::TellGroupState { .. }
+            | Action::AskGroupStates { .. }
+            | Action::GroupStates { .. } => {}
         }
         let end = hub.places(&list);
         self.walk(index, Walk::over(command, list, 0..end));
     }
 
     /// Visits members until the walk or the budget ends.
-    fn walk(&mut self, index: HubIndex, mut walk: Walk) {
+    pub(super) fn walk(&mut self, index: HubIndex, mut walk: Walk) {
         match (&walk.command.action, &walk.command.selection.filter) {
             (Action::Deliver { publication }, None) if !matches!(walk.list, List::One(_)) => {
                 walk.next = self.deliver(
@@ -131,13 +137,16 @@ impl<T: Transport> Shard<T> {
     }
 
     /// Says what became of a command whose walk is over.
-    fn answer(&self, walk: Walk) {
+    fn answer(&mut self, walk: Walk) {
+        if let Action::AskGroupStates { .. } = walk.command.action {
+            return self.send_part(walk);
+        }
         let Some(reply) = walk.command.action.reply_to() else {
             return;
         };
         let answer = match &walk.command.action {
             Action::Ask { question, .. } => match question {
-                Question::Exists => Answer::Exists(walk.applied > 0),
+                Question::Exists | Question::Recoverable => Answer::Exists(walk.applied > 0),
                 Question::Allows { .. } => Answer::Allows(walk.applied > 0),
                 Question::List { .. } => Answer::Page(self.page(walk.page)),
             },

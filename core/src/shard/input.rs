@@ -6,7 +6,7 @@
 use hubwire_proto::message::ClientMessage;
 use hubwire_proto::ws::{self, DecoderLimits, Event, MessageKind};
 
-use super::connection::{Ending, Phase};
+use super::connection::{Ending, Link, Phase};
 use super::{Shard, TransportKey};
 use crate::id::Slot;
 use crate::memory::Account;
@@ -17,6 +17,9 @@ use crate::transport::{Read, Transport};
 impl<T: Transport> Shard<T> {
     /// Reads each transport that has something to read, at most once.
     pub(super) fn read_transports(&mut self) {
+        if !self.reads_input() {
+            return;
+        }
         for _ in 0..self.readable.len().min(self.budget.reads) {
             let Some(key) = self.readable.pop_front() else {
                 return;
@@ -31,7 +34,9 @@ impl<T: Transport> Shard<T> {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        let link = &mut connection.link;
+        let Some(link) = &mut connection.link else {
+            return;
+        };
         link.flags.readable = false;
         if link.flags.paused {
             let hung_up = link.flags.hung_up;
@@ -44,7 +49,7 @@ impl<T: Transport> Shard<T> {
             // What it sent before is lost with it: nobody is left to read the answers. One that
             // waits for room is read on, to its end, when there is some.
             if hung_up && called {
-                self.drop_connection(slot);
+                self.lose_transport(slot);
             }
             return;
         }
@@ -66,21 +71,18 @@ impl<T: Transport> Shard<T> {
             }
             Read::WouldBlock => {}
             Read::Ended => self.end_in_order(slot, Ending::HungUp),
-            Read::Failed => self.drop_connection(slot),
+            Read::Failed => self.lose_transport(slot),
         }
         self.scratch = scratch;
     }
 
     pub(super) fn mark_readable(&mut self, slot: Slot) {
-        let Some(connection) = self.connections.get_mut(slot) else {
+        let Some(link) = self.link_mut(slot) else {
             return;
         };
-        if !connection.link.flags.readable {
-            connection.link.flags.readable = true;
-            self.readable.push_back(TransportKey {
-                slot,
-                birth: connection.birth,
-            });
+        if !std::mem::replace(&mut link.flags.readable, true) {
+            let birth = link.birth;
+            self.readable.push_back(TransportKey { slot, birth });
         }
     }
 
@@ -89,11 +91,11 @@ impl<T: Transport> Shard<T> {
         let limits = DecoderLimits {
             max_message_bytes: self.node.limits().message_bytes,
         };
-        let Some(connection) = self.connections.get_mut(slot) else {
+        let Some(link) = self.link_mut(slot) else {
             return;
         };
         // Taken out, so that an event can borrow from it while the shard acts on the event.
-        let mut decoder = std::mem::take(&mut connection.link.decoder);
+        let (birth, mut decoder) = (link.birth, std::mem::take(&mut link.decoder));
         let mut at = 0;
         loop {
             match decoder.step(&mut input[at..], &limits) {
@@ -109,14 +111,15 @@ impl<T: Transport> Shard<T> {
             }
         }
         decoder.release();
-        if let Some(connection) = self.connections.get_mut(slot) {
-            connection.link.decoder = decoder;
+        if let Some(link) = self.link_mut(slot).filter(|link| link.birth == birth) {
+            link.decoder = decoder;
             self.recharge_input(slot);
         }
+        self.send_stream_acks(slot);
     }
 
     fn handle_event(&mut self, slot: Slot, event: Event<'_>) {
-        let Some(connection) = self.connections.get(slot) else {
+        let Some(phase) = self.phase(slot) else {
             return;
         };
         match event {
@@ -124,7 +127,7 @@ impl<T: Transport> Shard<T> {
                 self.end_in_order(slot, Ending::Closed(frame.map(|frame| frame.code)));
             }
             Event::Pong(_) => {}
-            _ if connection.link.phase != Phase::Open => {}
+            _ if phase != Phase::Open => {}
             Event::Ping(payload) => self.queue_frames(slot, |out| ws::encode_pong(payload, out)),
             Event::Text(text) => self.receive_message(slot, MessageKind::Text, text.as_bytes()),
             Event::Binary(bytes) => self.receive_message(slot, MessageKind::Binary, bytes),
@@ -144,9 +147,13 @@ impl<T: Transport> Shard<T> {
         if session.parked().is_none() {
             return self.handle_message(slot, kind, payload);
         }
-        // A ping is answered whatever the session waits for.
-        if let Ok(ClientMessage::Ping) = session.protocol.decode(kind, payload) {
-            return self.queue_response(slot, &Response::Pong);
+        // Whatever the session waits for, a ping is answered, and what has arrived is forgotten.
+        match session.protocol.decode(kind, payload) {
+            Ok(ClientMessage::Ping) => return self.queue_response(slot, &Response::Pong),
+            Ok(ClientMessage::SequenceAck { sequence_id }) => {
+                return self.acknowledge(slot, sequence_id);
+            }
+            _ => {}
         }
         let Some(parked) = session.parked_mut() else {
             return;
@@ -157,19 +164,17 @@ impl<T: Transport> Shard<T> {
         };
         parked.held_bytes += held.bytes();
         parked.held.push_back(held);
-        if parked.held_bytes >= limit && !connection.link.flags.paused {
-            connection.link.flags.paused = true;
+        if parked.held_bytes >= limit
+            && let Some(link) = &mut connection.link
+            && !std::mem::replace(&mut link.flags.paused, true)
+        {
             self.numbers.reading_paused += 1;
         }
     }
 
     /// Handles a message of a session that does not wait.
     pub(super) fn handle_message(&mut self, slot: Slot, kind: MessageKind, payload: &[u8]) {
-        let Some(session) = self
-            .connections
-            .get(slot)
-            .and_then(|connection| connection.session.as_ref())
-        else {
+        let Some(session) = self.session(slot) else {
             return;
         };
         // A simple client's message borrows the group's name from its mode, so the protocol is
@@ -198,17 +203,14 @@ impl<T: Transport> Shard<T> {
             .as_ref()
             .and_then(|session| session.parked());
         let held = parked.map_or(0, crate::session::Parked::bytes);
-        let link = &mut connection.link;
-        let owed = link.unfinished_bytes() + held;
+        let unfinished = connection.link.as_ref().map_or(0, Link::unfinished_bytes);
+        let owed = unfinished + held;
         let memory = self.node.memory();
-        if owed == link.charged_input {
-            return;
+        if owed > connection.charged_input {
+            memory.charge(Account::Incoming, owed - connection.charged_input);
+        } else if owed < connection.charged_input {
+            memory.release(Account::Incoming, connection.charged_input - owed);
         }
-        if owed > link.charged_input {
-            memory.charge(Account::Incoming, owed - link.charged_input);
-        } else {
-            memory.release(Account::Incoming, link.charged_input - owed);
-        }
-        link.charged_input = owed;
+        connection.charged_input = owed;
     }
 }

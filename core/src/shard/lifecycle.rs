@@ -3,19 +3,18 @@
 use std::sync::Arc;
 
 use hubwire_proto::protobuf::JsonField;
-use hubwire_proto::ws::{self, CloseCode, Decoder};
+use hubwire_proto::ws::{self, CloseCode};
 
-use super::connection::{Connection, Ending, Flags, Link, Phase};
-use super::{Attachment, Shard, TransportKey};
+use super::connection::{Connection, Ending, Link, Phase};
+use super::{Arrival, Attachment, SessionKey, Shard, TransportKey};
 use crate::hub::{Change, Hub, HubIndex};
 use crate::id::Slot;
 use crate::interest::Kind;
 use crate::memory::Account;
-use crate::outbox::Outbox;
 use crate::response::Response;
 use crate::session::{Session, Waiting};
 use crate::transport::Transport;
-use crate::wheel::TimerKind;
+use crate::wheel::{Timer, TimerKind};
 
 /// Keep-alive intervals without a byte after which a peer counts as gone (protocol notes:
 /// keep-alive).
@@ -26,10 +25,11 @@ const UNANSWERED_PINGS: u8 = 2;
 impl<T: Transport> Shard<T> {
     pub(super) fn take_attachments(&mut self) {
         for _ in 0..self.budget.attachments {
-            let Some(attachment) = self.doorway.take() else {
-                return;
-            };
-            self.attach(attachment);
+            match self.doorway.take() {
+                Some(Arrival::New(attachment)) => self.attach(*attachment),
+                Some(Arrival::Returning(resumption)) => self.resume_session(*resumption),
+                None => return,
+            }
         }
     }
 
@@ -43,56 +43,43 @@ impl<T: Transport> Shard<T> {
             protocol,
             permissions,
             groups,
+            reconnection_token,
         } = attachment;
-        let slot = seat.connection().slot();
-        self.births = self.births.wrapping_add(1);
-        let key = TransportKey {
-            slot,
-            birth: self.births,
-        };
+        let slot = seat.slot();
+        let birth = self.next_birth();
+        let key = TransportKey { slot, birth };
         if !transport.register(&mut self.transports, key) {
             return;
         }
         let hub = self.enter_hub(hub, slot, user.as_ref());
         let encoding = protocol.encoding(hub.protobuf_json);
+        let is_reliable = protocol.is_reliable();
         let connection = Connection {
             seat,
-            birth: key.birth,
+            birth,
             hub: hub.index,
             session: Some(Session::new(user, protocol, permissions)),
             encoding,
             all_index: hub.all_index,
             user_index: hub.user_index,
             memberships: Vec::new(),
-            link: Link {
-                transport,
-                decoder: Decoder::default(),
-                outbox: Outbox::default(),
-                heard_at: self.now,
-                unanswered_pings: 0,
-                charged_input: 0,
-                charged_owed: 0,
-                phase: Phase::Open,
-                ending: None,
-                flags: Flags::default(),
-            },
+            replay: is_reliable.then(Box::default),
+            charged_input: 0,
+            is_retrying: false,
+            link: Some(Link::new(birth, is_reliable, transport, self.now)),
         };
         self.connections.insert(slot, connection);
         self.numbers.connections_opened += 1;
-        self.wheel.arm(
-            slot,
-            key.birth,
-            TimerKind::KeepAlive,
-            self.now.plus(hub.keep_alive_interval_ms),
-        );
+        let due = self.now.plus(hub.keep_alive_interval_ms);
+        self.wheel.arm(slot, birth, TimerKind::KeepAlive, due);
         for group in groups {
             // The front door refuses tokens with more groups than a connection may have.
             let _ = self.join(slot, &group);
         }
-        self.greet(slot);
-        if self.shutting_down {
+        self.greet(slot, reconnection_token.as_deref());
+        if self.quiescing {
             // Its 101 was on the way when the end began.
-            return self.go_away(slot);
+            return self.turn_away(slot);
         }
         if !unread.is_empty() {
             self.feed(slot, &mut unread);
@@ -101,8 +88,8 @@ impl<T: Transport> Shard<T> {
         self.settle_transport(slot);
     }
 
-    /// The first message on a PubSub connection (protocol notes: `connected`).
-    fn greet(&mut self, slot: Slot) {
+    /// The first message on a transport of a PubSub connection (protocol notes: `connected`).
+    pub(super) fn greet(&mut self, slot: Slot, reconnection_token: Option<&str>) {
         let Some(connection) = self.connections.get(slot) else {
             return;
         };
@@ -114,11 +101,17 @@ impl<T: Transport> Shard<T> {
         let connected = Response::Connected {
             connection_id: id.as_str(),
             user_id: user.as_deref(),
+            reconnection_token,
         };
         self.queue_response(slot, &connected);
     }
 
-    fn enter_hub(&mut self, name: Arc<str>, slot: Slot, user: Option<&Arc<str>>) -> Entered {
+    pub(super) fn enter_hub(
+        &mut self,
+        name: Arc<str>,
+        slot: Slot,
+        user: Option<&Arc<str>>,
+    ) -> Entered {
         let index = match self.hub_index.get(&name) {
             Some(index) => *index,
             None => self.create_hub(name),
@@ -183,18 +176,30 @@ impl<T: Transport> Shard<T> {
     /// Ends a connection for the engine: it is a member of nothing from now on. What is queued
     /// for its transport may still be written.
     pub(super) fn end_session(&mut self, slot: Slot) {
+        if self.session(slot).is_none() {
+            return;
+        }
+        // The session still has to say what it takes back from its groups.
+        self.leave_every_group(slot);
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        let Some(session) = connection.session.take() else {
+        let Some(mut session) = connection.session.take() else {
             return;
         };
         self.numbers.connections_closed += 1;
         self.numbers.parked_connections -= u64::from(session.parked().is_some());
         let (index, all_index, user_index) =
             (connection.hub, connection.all_index, connection.user_index);
-        self.leave_every_group(slot);
+        let replay = connection.replay.take();
+        if let Some(mut replay) = replay {
+            self.numbers.unacknowledged_messages -= replay.clear(&mut self.replays) as u64;
+            self.numbers.detached_sessions -= u64::from(replay.waits_until().is_some());
+        }
         self.recharge_input(slot);
+        if let Some(streams) = session.streams.take() {
+            self.cancel_streams(slot, index, session.user.as_ref(), *streams);
+        }
         let Some(Some(hub)) = self.hubs.get_mut(index.0 as usize) else {
             return;
         };
@@ -227,13 +232,34 @@ impl<T: Transport> Shard<T> {
     /// Removes what is left of a connection; its transport is closed by being dropped.
     pub(super) fn drop_connection(&mut self, slot: Slot) {
         self.end_session(slot);
-        if let Some(mut connection) = self.connections.remove(slot) {
-            let outbox = &mut connection.link.outbox;
-            let private = outbox.private_bytes();
+        self.drop_link(slot);
+        if let Some(connection) = self.connections.remove(slot) {
             let memory = self.node.memory();
-            memory.release(Account::Outgoing, private + connection.link.charged_owed);
-            memory.release(Account::Incoming, connection.link.charged_input);
+            memory.release(Account::Incoming, connection.charged_input);
+        }
+    }
+
+    /// Closes the transport of a connection, if it has one, by dropping it.
+    pub(super) fn drop_link(&mut self, slot: Slot) {
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        if let Some(mut link) = connection.link.take() {
+            let outbox = &mut link.outbox;
+            let owed = outbox.private_bytes() + link.charged_owed;
+            self.node.memory().release(Account::Outgoing, owed);
             outbox.consume(outbox.bytes(), &mut self.pool);
+            self.recharge_input(slot);
+        }
+    }
+
+    /// The transport is of no use any more. A reliable session waits for another one; everything
+    /// else is over with it.
+    pub(super) fn lose_transport(&mut self, slot: Slot) {
+        if self.can_detach(slot) {
+            self.detach(slot);
+        } else {
+            self.drop_connection(slot);
         }
     }
 
@@ -251,11 +277,21 @@ impl<T: Transport> Shard<T> {
         self.await_end(slot, Phase::AwaitingClose);
     }
 
-    /// Ends a connection by what its client did, once the messages before that are answered.
+    /// Ends a connection by what its client did, once the messages before that are answered. If the
+    /// session may go on with another transport, only this one ends, and at once.
     ///
     /// A client that hung up while its event handler works gets no more answers, so it ends at
     /// once; one that only waits for room still has its messages published.
     pub(super) fn end_in_order(&mut self, slot: Slot, ending: Ending) {
+        if self.can_detach(slot) {
+            match ending {
+                Ending::HungUp => return self.detach(slot),
+                Ending::Closed(code) if code != Some(CloseCode::NORMAL) => {
+                    return self.part(slot, |out| echo_close(code, out));
+                }
+                Ending::Closed(_) | Ending::Broken(_) => {}
+            }
+        }
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
@@ -269,7 +305,9 @@ impl<T: Transport> Shard<T> {
             None => false,
         };
         if waits {
-            connection.link.ending.get_or_insert(ending);
+            if let Some(link) = &mut connection.link {
+                link.ending.get_or_insert(ending);
+            }
             return;
         }
         match ending {
@@ -314,10 +352,7 @@ impl<T: Transport> Shard<T> {
     fn client_closed(&mut self, slot: Slot, code: Option<CloseCode>) {
         match self.phase(slot) {
             Some(Phase::Open) => {
-                self.queue_frames(slot, |out| match code {
-                    Some(code) => ws::encode_close(code, "", out),
-                    None => ws::encode_empty_close(out),
-                });
+                self.queue_frames(slot, |out| echo_close(code, out));
                 self.end_session(slot);
                 self.await_end(slot, Phase::Finishing);
             }
@@ -328,18 +363,14 @@ impl<T: Transport> Shard<T> {
 
     /// Ends a connection that both sides have closed, once our farewell is written.
     fn finish(&mut self, slot: Slot) {
-        let Some(connection) = self.connections.get_mut(slot) else {
-            return;
-        };
-        if connection.link.waiting_bytes() == 0 {
-            self.drop_connection(slot);
-        } else {
-            connection.link.phase = Phase::Finishing;
+        match self.link_mut(slot) {
+            Some(link) if link.waiting_bytes() > 0 => link.phase = Phase::Finishing,
+            _ => self.drop_connection(slot),
         }
     }
 
-    fn phase(&self, slot: Slot) -> Option<Phase> {
-        Some(self.connections.get(slot)?.link.phase)
+    pub(super) fn phase(&self, slot: Slot) -> Option<Phase> {
+        Some(self.link(slot)?.phase)
     }
 
     /// Ends a client that reads too slowly: its queue goes, one last attempt tells it why.
@@ -348,57 +379,51 @@ impl<T: Transport> Shard<T> {
             // It was told goodbye before, and nothing may follow a close frame.
             return self.drop_connection(slot);
         }
-        if let Some(connection) = self.connections.get_mut(slot) {
-            let freed = connection.link.outbox.drop_unbegun(&mut self.pool);
+        if let Some(connection) = self.connections.get_mut(slot)
+            && let Some(link) = &mut connection.link
+        {
+            let freed = link.outbox.drop_unbegun(&mut self.pool);
             self.node.memory().release(Account::Outgoing, freed);
         }
         self.say_goodbye(slot, CloseCode::POLICY_VIOLATION, "", Some(message));
-        if let Some(connection) = self.connections.get_mut(slot) {
-            connection.link.write(&mut self.transports, &mut self.cork);
-        }
+        self.write_once(slot);
         self.drop_connection(slot);
     }
 
-    fn say_goodbye(&mut self, slot: Slot, code: CloseCode, reason: &str, message: Option<&str>) {
+    /// One attempt to write what waits, before the transport is dropped.
+    pub(super) fn write_once(&mut self, slot: Slot) {
+        if let Some(connection) = self.connections.get_mut(slot)
+            && let Some(link) = &mut connection.link
+        {
+            link.write(&mut self.transports, &mut self.cork);
+        }
+    }
+
+    pub(super) fn say_goodbye(
+        &mut self,
+        slot: Slot,
+        code: CloseCode,
+        reason: &str,
+        message: Option<&str>,
+    ) {
         if let Some(message) = message {
             self.queue_response(slot, &Response::Disconnected(message));
         }
         self.queue_frames(slot, |out| ws::encode_close(code, reason, out));
     }
 
+    /// Waits for the end of a closing handshake; without a transport there is none.
     fn await_end(&mut self, slot: Slot, phase: Phase) {
         let due = self.now.plus(self.node.limits().close_timeout_ms);
-        let Some(connection) = self.connections.get_mut(slot) else {
-            return;
+        let Some(link) = self.link_mut(slot) else {
+            return self.drop_connection(slot);
         };
-        connection.link.phase = phase;
-        self.wheel
-            .arm(slot, connection.birth, TimerKind::CloseTimeout, due);
-        if connection.link.flags.paused {
-            connection.link.flags.paused = false;
+        link.phase = phase;
+        let was_paused = std::mem::take(&mut link.flags.paused);
+        let birth = link.birth;
+        self.wheel.arm(slot, birth, TimerKind::CloseTimeout, due);
+        if was_paused {
             self.mark_readable(slot);
-        }
-    }
-
-    fn go_away(&mut self, slot: Slot) {
-        self.close(
-            slot,
-            CloseCode::GOING_AWAY,
-            "",
-            Some("The server is shutting down."),
-        );
-    }
-
-    pub(super) fn shut_down(&mut self) {
-        self.shutting_down = true;
-        let open: Vec<Slot> = self
-            .connections
-            .iter()
-            .filter(|(_, found)| found.link.phase == Phase::Open)
-            .map(|(slot, _)| slot)
-            .collect();
-        for slot in open {
-            self.go_away(slot);
         }
     }
 
@@ -406,16 +431,24 @@ impl<T: Transport> Shard<T> {
         let mut due = std::mem::take(&mut self.due);
         self.wheel.fire(self.now, &mut due);
         for timer in due.drain(..) {
-            let Some(slot) = self.still(TransportKey {
-                slot: timer.slot,
-                birth: timer.birth,
-            }) else {
-                continue;
+            let Timer {
+                slot, birth, kind, ..
+            } = timer;
+            let is_there = match kind {
+                TimerKind::Recovery | TimerKind::Streams => {
+                    self.still_there(SessionKey { slot, birth })
+                }
+                _ => self.still(TransportKey { slot, birth }),
             };
-            match timer.kind {
+            if is_there.is_none() {
+                continue;
+            }
+            match kind {
                 TimerKind::KeepAlive => self.keep_alive(slot),
                 TimerKind::CloseTimeout => self.drop_connection(slot),
                 TimerKind::Expiry => self.check_expiry(slot),
+                TimerKind::Recovery => self.end_recovery_window(slot),
+                TimerKind::Streams => self.end_idle_streams(slot),
             }
         }
         self.due = due;
@@ -426,10 +459,14 @@ impl<T: Transport> Shard<T> {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        let (link, index) = (&mut connection.link, connection.hub);
-        if link.phase != Phase::Open {
+        let index = connection.hub;
+        let Some(link) = connection
+            .link
+            .as_mut()
+            .filter(|link| link.phase == Phase::Open)
+        else {
             return;
-        }
+        };
         let Some(Some(hub)) = self.hubs.get(index.0 as usize) else {
             return;
         };
@@ -445,29 +482,39 @@ impl<T: Transport> Shard<T> {
         // While reading is stopped, silence proves nothing.
         if is_gone && !link.flags.paused {
             self.numbers.closed_dead_peers += 1;
-            return self.close(
-                slot,
+            let (code, message) = (
                 CloseCode::GOING_AWAY,
-                "",
-                Some("Nothing was heard from the client in time."),
+                "Nothing was heard from the client in time.",
             );
+            if self.can_detach(slot) {
+                return self.part(slot, |out| ws::encode_close(code, "", out));
+            }
+            return self.close(slot, code, "", Some(message));
         }
+        let birth = link.birth;
         let next = if silent_for >= interval {
             self.queue_frames(slot, |out| ws::encode_ping(&[], out));
             self.now.plus(interval)
         } else {
             self.now.plus(interval - silent_for)
         };
-        if let Some(key) = self.key(slot) {
-            self.wheel.arm(slot, key.birth, TimerKind::KeepAlive, next);
-        }
+        self.wheel.arm(slot, birth, TimerKind::KeepAlive, next);
     }
 }
 
-struct Entered {
-    index: HubIndex,
-    all_index: u32,
-    user_index: u32,
-    keep_alive_interval_ms: u64,
-    protobuf_json: JsonField,
+/// The answer to a close frame.
+fn echo_close(code: Option<CloseCode>, out: &mut Vec<u8>) {
+    match code {
+        Some(code) => ws::encode_close(code, "", out),
+        None => ws::encode_empty_close(out),
+    }
+}
+
+/// A connection's places in its hub, and what the hub's settings mean to it.
+pub(super) struct Entered {
+    pub(super) index: HubIndex,
+    pub(super) all_index: u32,
+    pub(super) user_index: u32,
+    pub(super) keep_alive_interval_ms: u64,
+    pub(super) protobuf_json: JsonField,
 }

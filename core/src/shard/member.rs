@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 
 use hubwire_proto::filter::FilterSubject;
 use hubwire_proto::role::{Permission, Permissions};
+use hubwire_proto::subprotocol::Subprotocol;
 
 use super::Shard;
 use super::connection::Connection;
@@ -120,15 +121,21 @@ impl<T: Transport> Shard<T> {
             }),
             Action::Revoke {
                 permission, group, ..
-            } => self.change_permissions(slot, |permissions| {
-                permissions.revoke(*permission, group.as_deref())
-            }),
+            } => {
+                let effect = self.change_permissions(slot, |permissions| {
+                    permissions.revoke(*permission, group.as_deref())
+                });
+                self.end_forbidden_streams(slot);
+                effect
+            }
             Action::Ask { question, .. } => match question {
                 Question::Exists => {
                     // One is enough.
                     walk.end = walk.next;
                     Effect::Applied
                 }
+                Question::Recoverable if self.is_recoverable(slot) => Effect::Applied,
+                Question::Recoverable => Effect::Refused,
                 Question::Allows { permission, group } => {
                     self.ask_permission(slot, *permission, group.as_deref())
                 }
@@ -138,6 +145,22 @@ impl<T: Transport> Shard<T> {
                     Effect::Applied
                 }
             },
+            Action::TellGroupState { message } => {
+                if let List::Subscribers(group) = walk.list {
+                    self.tell_subscriber(slot, group, message);
+                }
+                Effect::Applied
+            }
+            Action::AskGroupStates { .. } => {
+                if let List::Group(group) = walk.list {
+                    walk.states.extend(self.state_of(slot, group));
+                }
+                Effect::Applied
+            }
+            Action::GroupStates { group, part } => {
+                self.receive_part(slot, group, part);
+                Effect::Applied
+            }
         }
     }
 
@@ -197,10 +220,7 @@ impl<T: Transport> Shard<T> {
         slot: Slot,
         change: impl FnOnce(&mut Permissions) -> Result<(), E>,
     ) -> Effect {
-        let session = self
-            .connections
-            .get_mut(slot)
-            .and_then(|connection| connection.session.as_mut());
+        let session = self.session_mut(slot);
         match session.map(|session| change(session.permissions_mut())) {
             Some(Err(_)) => Effect::Refused,
             Some(Ok(())) | None => Effect::Applied,
@@ -208,10 +228,7 @@ impl<T: Transport> Shard<T> {
     }
 
     fn ask_permission(&self, slot: Slot, permission: Permission, group: Option<&str>) -> Effect {
-        let session = self
-            .connections
-            .get(slot)
-            .and_then(|connection| connection.session.as_ref());
+        let session = self.session(slot);
         if session.is_some_and(|session| session.permissions().allows(permission, group)) {
             Effect::Applied
         } else {
@@ -266,7 +283,7 @@ impl<T> FilterSubject for Subject<'_, T> {
     }
 
     fn protocol(&self) -> Option<&str> {
-        self.session.protocol.subprotocol()
+        self.session.protocol.subprotocol().map(Subprotocol::name)
     }
 
     fn in_group(&self, group: &str) -> bool {

@@ -62,7 +62,7 @@ impl<T: Transport> Shard<T> {
         if let Ok(place) = connection.place_of(group) {
             let membership = connection.memberships.remove(place);
             let index = connection.hub;
-            self.end_membership(index, membership);
+            self.end_membership(slot, index, membership);
         }
     }
 
@@ -81,7 +81,7 @@ impl<T: Transport> Shard<T> {
         };
         let ended: Vec<_> = connection.memberships.extract_if(.., is_named).collect();
         for membership in ended {
-            self.end_membership(index, membership);
+            self.end_membership(slot, index, membership);
         }
     }
 
@@ -92,11 +92,12 @@ impl<T: Transport> Shard<T> {
         };
         let index = connection.hub;
         for membership in std::mem::take(&mut connection.memberships) {
-            self.end_membership(index, membership);
+            self.end_membership(slot, index, membership);
         }
     }
 
-    fn end_membership(&mut self, index: HubIndex, membership: Membership) {
+    fn end_membership(&mut self, slot: Slot, index: HubIndex, membership: Membership) {
+        self.leave_group_state(slot, index, membership.group);
         let Some(Some(hub)) = self.hubs.get_mut(index.0 as usize) else {
             return;
         };
@@ -134,6 +135,7 @@ impl<T: Transport> Shard<T> {
             match list {
                 List::All => connection.all_index = place,
                 List::Group(group) => connection.set_index(*group, place),
+                List::Subscribers(group) => connection.set_subscriber_index(*group, place),
                 List::User(_) => connection.user_index = place,
                 List::One(_) => {}
             }
@@ -147,6 +149,17 @@ impl<T> Connection<T> {
     fn set_index(&mut self, group: GroupIndex, index: u32) {
         if let Ok(place) = self.place_of(group) {
             self.memberships[place].index = index;
+        }
+    }
+
+    /// Records that the connection has a new index among a group's subscribers.
+    pub(super) fn set_subscriber_index(&mut self, group: GroupIndex, index: u32) {
+        let subscription = self
+            .session
+            .as_mut()
+            .and_then(|session| session.group_states.subscription_mut(group));
+        if let Some(subscription) = subscription {
+            subscription.index = index;
         }
     }
 

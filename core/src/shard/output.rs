@@ -2,9 +2,10 @@
 
 use std::io::IoSlice;
 
+use hubwire_proto::numbering::Head;
 use hubwire_proto::ws;
 
-use super::connection::{Link, Phase};
+use super::connection::{Connection, Link, Phase};
 use super::{MEMORY_RETRY_MS, Shard, TransportKey};
 use crate::id::Slot;
 use crate::memory::{Account, NodeMemory};
@@ -14,6 +15,14 @@ use crate::transport::{Transport, Written};
 
 /// Buffers that one vectored write may name.
 const SLICES: usize = 64;
+/// Of these, heads of numbered messages.
+const HEADS: usize = SLICES / 2;
+/// What may wait for a reliable client beyond a full replay: the greeting, the ends of streams that
+/// it missed, and acks.
+const REPLAY_SPARE_MESSAGES: usize = 64;
+const REPLAY_SPARE_BYTES: usize = 256 * 1024;
+/// What a sequence id adds to a message at most.
+const NUMBER_BYTES: usize = 64;
 /// Writes to one transport in one flush before the others get their turn.
 const WRITES_PER_FLUSH: usize = 16;
 /// Connections that one relief of the node's memory ends at most.
@@ -25,21 +34,29 @@ impl<T: Transport> Shard<T> {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        let added = connection.link.outbox.push_private(&mut self.pool, encode);
+        let Some(link) = &mut connection.link else {
+            return;
+        };
+        let added = link.outbox.push_private(&mut self.pool, encode);
         self.node.memory().charge(Account::Outgoing, added);
         self.mark_dirty(slot);
     }
 
-    /// Queues a message for this client alone, if its protocol has such a message.
+    /// Queues a message for this client alone, if its protocol has such a message and the client is
+    /// there: what is not numbered does not outlive the transport.
     pub(super) fn queue_response(&mut self, slot: Slot, response: &Response<'_>) {
-        let Some(connection) = self.connections.get(slot) else {
+        let Some(connection) = self
+            .connections
+            .get(slot)
+            .filter(|found| found.link.is_some())
+        else {
             return;
         };
         let encoding = connection.encoding;
         let mut envelope = std::mem::take(&mut self.envelope);
         envelope.clear();
-        if let Some((kind, payload)) = response.encode(encoding, &mut envelope) {
-            self.queue_frames(slot, |out| ws::encode_message(kind, payload, out));
+        if let Some(kind) = response.encode(encoding, &mut envelope) {
+            self.queue_frames(slot, |out| ws::encode_message(kind, &envelope, out));
         }
         if envelope.capacity() <= super::SCRATCH_BYTES {
             self.envelope = envelope;
@@ -50,12 +67,15 @@ impl<T: Transport> Shard<T> {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        if connection.link.wants_flush(self.node.limits()) {
-            connection.link.flags.dirty = true;
-            self.dirty.push_back(TransportKey {
-                slot,
-                birth: connection.birth,
-            });
+        let limits = self.node.limits();
+        if let Some(link) = connection
+            .link
+            .as_mut()
+            .filter(|link| link.wants_flush(limits))
+        {
+            link.flags.dirty = true;
+            let birth = link.birth;
+            self.dirty.push_back(TransportKey { slot, birth });
         }
     }
 
@@ -64,8 +84,9 @@ impl<T: Transport> Shard<T> {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        let link = &mut connection.link;
-        if link.transport.owed_bytes() > link.charged_owed {
+        if let Some(link) = &mut connection.link
+            && link.transport.owed_bytes() > link.charged_owed
+        {
             link.recharge_owed(self.node.memory());
             self.mark_dirty(slot);
         }
@@ -94,7 +115,9 @@ impl<T: Transport> Shard<T> {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        let link = &mut connection.link;
+        let Some(link) = &mut connection.link else {
+            return;
+        };
         link.flags.dirty = false;
         if link.outbox.has_expired(self.now) {
             let expired = link.outbox.drop_expired(self.now, &mut self.pool);
@@ -110,7 +133,7 @@ impl<T: Transport> Shard<T> {
             let (written, blocked) = match link.write(&mut self.transports, &mut self.cork) {
                 Written::Bytes(written) => (written, false),
                 Written::Blocked(written) => (written, true),
-                Written::Failed => return self.drop_connection(slot),
+                Written::Failed => return self.lose_transport(slot),
             };
             self.numbers.bytes_sent += written as u64;
             let freed = link.outbox.consume(written, &mut self.pool);
@@ -140,19 +163,20 @@ impl<T: Transport> Shard<T> {
     }
 
     /// While the node's queues are over their bound, ends the connections of this shard that
-    /// hold most: readers that do not read, and senders of unfinished messages. What waits in
-    /// parked sessions and inboxes goes away by itself.
+    /// hold most: sessions without a transport first, then readers that do not read or do not
+    /// acknowledge, and senders of unfinished messages. What waits in parked sessions and inboxes
+    /// goes away by itself.
     pub(super) fn relieve_memory(&mut self) {
         if !self.node.memory().is_exceeded() || self.now < self.next_relief {
             return;
         }
         self.next_relief = self.now.plus(MEMORY_RETRY_MS);
         self.memory_retry_at = Some(self.next_relief);
-        let mut holders: Vec<(usize, Slot)> = self
+        let mut holders: Vec<((bool, usize), Slot)> = self
             .connections
             .iter()
-            .map(|(slot, found)| (found.link.held_back(), slot))
-            .filter(|(held, _)| *held > 0)
+            .map(|(slot, found)| (found.held_back(), slot))
+            .filter(|((_, held), _)| *held > 0)
             .collect();
         holders.sort_unstable_by_key(|(held, _)| std::cmp::Reverse(*held));
         for (_, slot) in holders.into_iter().take(RELIEVED) {
@@ -188,8 +212,8 @@ impl<T: Transport> Link<T> {
         if let Some(length) = outbox.copy_into(cork) {
             return transport.write(shared, &[IoSlice::new(&cork[..length])]);
         }
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let filled = outbox.gather(&mut slices);
+        let (mut heads, mut slices) = ([Head::default(); HEADS], [IoSlice::new(&[]); SLICES]);
+        let filled = outbox.gather(&mut heads, &mut slices);
         transport.write(shared, &slices[..filled])
     }
 
@@ -223,8 +247,6 @@ impl<T: Transport> Link<T> {
         !self.flags.dirty && (!self.flags.blocked || self.is_slow(limits))
     }
 
-    /// Bytes that wait because of the client: output that it does not take, input that it does
-    /// not finish.
     fn held_back(&self) -> usize {
         let unread = if self.flags.blocked {
             self.waiting_bytes()
@@ -235,7 +257,30 @@ impl<T: Transport> Link<T> {
     }
 
     fn is_slow(&self, limits: &Limits) -> bool {
-        self.outbox.messages() > limits.outbound_queue_messages
-            || self.waiting_bytes() > limits.outbound_queue_bytes
+        let (messages, bytes) = (limits.outbound_queue_messages, limits.outbound_queue_bytes);
+        let (messages, bytes) = if self.is_reliable {
+            // Everything that is not acknowledged may have to be sent again, and acks besides.
+            (
+                messages.max(limits.replay_messages) + REPLAY_SPARE_MESSAGES,
+                bytes.max(limits.replay_bytes + limits.replay_messages * NUMBER_BYTES)
+                    + REPLAY_SPARE_BYTES,
+            )
+        } else {
+            (messages, bytes)
+        };
+        self.outbox.messages() > messages || self.waiting_bytes() > bytes
+    }
+}
+
+impl<T: Transport> Connection<T> {
+    /// Whether it is only a session that waits for its client, and the bytes that are held because
+    /// of the client: output that it does not take or acknowledge, input that it does not finish,
+    /// and what it tells its groups.
+    fn held_back(&self) -> (bool, usize) {
+        let unacknowledged = self.replay.as_ref().map_or(0, |replay| replay.bytes());
+        let of_link = self.link.as_ref().map_or(0, Link::held_back);
+        let session = self.session.as_ref();
+        let states = session.map_or(0, |session| session.group_states.bytes());
+        (self.link.is_none(), unacknowledged.max(of_link) + states)
     }
 }

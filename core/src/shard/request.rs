@@ -1,19 +1,22 @@
 //! Carrying out what clients ask for: local effects at once, the rest as commands to other
 //! shards and calls to event handlers. A session whose request cannot proceed is parked.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use hubwire_proto::ack::{self, AckErrorName};
 use hubwire_proto::message::{ClientMessage, Data};
+use hubwire_proto::metadata::Metadata;
+use hubwire_proto::stream::StreamClosedName;
 use hubwire_proto::ws::CloseCode;
 
 use super::membership::TooManyGroups;
-use super::{MEMORY_RETRY_MS, Shard, TransportKey};
-use crate::command::{Action, Command, Excluded, Selection, Target};
+use super::publish::Content;
+use super::{SessionKey, Shard};
 use crate::handler::{CallAnswer, CallTicket, Reply, UpstreamCall, destination_of};
-use crate::hub::{HubIndex, List, Turn};
+use crate::hub::{HubIndex, Turn};
 use crate::id::Slot;
-use crate::inbox::{Mail, WaiterBit};
+use crate::inbox::WaiterBit;
 use crate::memory::Account;
 use crate::publication::{Encoding, Origin, Publication};
 use crate::response::Response;
@@ -21,12 +24,14 @@ use crate::session::{Request, RequestKind, Step, Waiting};
 use crate::transport::Transport;
 
 /// What became of a request.
-enum Outcome {
+pub(super) enum Outcome {
     Done,
     Failed {
         name: AckErrorName,
-        message: &'static str,
+        message: Cow<'static, str>,
     },
+    /// It was done, and acknowledged already.
+    Acknowledged,
     /// The session waits for its handler.
     Called,
     /// Nothing happened yet; to be tried again.
@@ -35,7 +40,7 @@ enum Outcome {
 
 /// What a request waits for.
 #[derive(Clone, Copy)]
-enum Until {
+pub(super) enum Until {
     /// Room in another shard's inbox, or for memory.
     Room,
     /// The turn of its session in the hub.
@@ -54,21 +59,29 @@ pub(super) enum HubTurn {
 impl<T: Transport> Shard<T> {
     /// Applies the session's rules to a message and carries out what they allow.
     pub(super) fn handle_request(&mut self, slot: Slot, message: ClientMessage<'_>) {
-        let Some(session) = self
-            .connections
-            .get(slot)
-            .and_then(|connection| connection.session.as_ref())
-        else {
+        let Some(session) = self.session(slot) else {
             return;
         };
         match session.receive(message) {
             Step::Ignore => {}
             Step::Pong => self.queue_response(slot, &Response::Pong),
+            Step::Acknowledge { sequence_id } => self.acknowledge(slot, sequence_id),
             Step::Refuse {
                 ack_id,
                 name,
                 message,
             } => self.refuse(slot, ack_id, name, &message),
+            Step::RefuseStream {
+                stream_id,
+                message,
+                ack_id,
+            } => {
+                let error = (StreamClosedName::Forbidden, &*message);
+                self.tell_closed(slot, &stream_id, Some(error));
+                if let Some(ack_id) = ack_id {
+                    self.refuse(slot, ack_id, AckErrorName::Forbidden, &message);
+                }
+            }
             Step::CloseUnauthorized => {
                 let reason = "The connection is not authorized for raw sendToGroup mode.";
                 self.fail(slot, CloseCode::POLICY_VIOLATION, reason, None);
@@ -86,6 +99,7 @@ impl<T: Transport> Shard<T> {
     pub(super) fn retry_sessions(&mut self) {
         // Whoever still waits for memory sets it again.
         self.memory_retry_at = None;
+        self.gathering_ended = false;
         for _ in 0..self.retrying.len() {
             let Some(key) = self.retrying.pop_front() else {
                 return;
@@ -95,12 +109,14 @@ impl<T: Transport> Shard<T> {
     }
 
     /// Tries the request of a session that waits again.
-    pub(super) fn retry(&mut self, key: TransportKey, turn: HubTurn) {
-        let Some(slot) = self.still(key) else { return };
+    pub(super) fn retry(&mut self, key: SessionKey, turn: HubTurn) {
+        let Some(slot) = self.still_there(key) else {
+            return;
+        };
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        connection.link.flags.retrying = false;
+        connection.is_retrying = false;
         let Some(parked) = connection
             .session
             .as_mut()
@@ -116,7 +132,7 @@ impl<T: Transport> Shard<T> {
             Outcome::Wait(until) => self.wait(slot, request, until),
             // `perform` parked it anew, with what it holds.
             Outcome::Called => self.recharge_input(slot),
-            Outcome::Done | Outcome::Failed { .. } => self.resume(slot),
+            Outcome::Done | Outcome::Acknowledged | Outcome::Failed { .. } => self.resume(slot),
         }
     }
 
@@ -125,10 +141,7 @@ impl<T: Transport> Shard<T> {
         let Some(slot) = self.find(&answer.connection) else {
             return;
         };
-        let session = self
-            .connections
-            .get(slot)
-            .and_then(|connection| connection.session.as_ref());
+        let session = self.session(slot);
         let Some(Waiting::Call { call, ack_id }) = session
             .and_then(|session| session.parked())
             .map(|parked| &parked.waiting)
@@ -142,7 +155,7 @@ impl<T: Transport> Shard<T> {
         match answer.outcome {
             Ok(reply) => {
                 if let Some(reply) = reply {
-                    self.send_reply(slot, &reply);
+                    self.send_reply(slot, reply);
                 }
                 self.succeed(slot, ack_id);
             }
@@ -166,7 +179,7 @@ impl<T: Transport> Shard<T> {
             Outcome::Failed { name, message } => {
                 self.report_failure(slot, request.ack_id, *name, message);
             }
-            Outcome::Called | Outcome::Wait(_) => {}
+            Outcome::Acknowledged | Outcome::Called | Outcome::Wait(_) => {}
         }
         outcome
     }
@@ -182,8 +195,7 @@ impl<T: Transport> Shard<T> {
             HubTurn::Queued => hub.is_busy(),
             HubTurn::Ours => hub.walk.is_some(),
         };
-        // Events concern no list, so they need no turn.
-        if is_taken && !matches!(request.kind, RequestKind::Event { .. }) {
+        if is_taken && request.kind.needs_turn() {
             return Outcome::Wait(Until::Turn(index));
         }
         match &request.kind {
@@ -191,7 +203,7 @@ impl<T: Transport> Shard<T> {
                 Ok(()) => Outcome::Done,
                 Err(TooManyGroups) => Outcome::Failed {
                     name: AckErrorName::BadRequest,
-                    message: "The connection is in too many groups.",
+                    message: "The connection is in too many groups.".into(),
                 },
             },
             RequestKind::Leave { group } => {
@@ -201,100 +213,36 @@ impl<T: Transport> Shard<T> {
             RequestKind::Publish {
                 group,
                 data,
+                metadata,
                 no_echo,
-            } => self.publish(slot, index, group, data, *no_echo),
-            RequestKind::Event { event, data } => {
-                self.call_handler(slot, index, event, data, request.ack_id)
+                ttl_seconds,
+            } => {
+                let ttl_ms = u64::from(*ttl_seconds) * 1000;
+                let content = Content {
+                    data,
+                    metadata,
+                    expires_at: (ttl_ms > 0).then(|| self.now.plus(ttl_ms)),
+                    stream: None,
+                };
+                self.publish(slot, index, group, content, *no_echo)
+            }
+            RequestKind::Event {
+                event,
+                data,
+                metadata,
+            } => self.call_handler(slot, index, event, (data, metadata), request.ack_id),
+            RequestKind::Stream(request) => self.perform_on_stream(slot, index, request),
+            RequestKind::SetGroupState { group, state } => {
+                self.set_group_state(slot, index, group, state.as_ref())
+            }
+            RequestKind::SubscribeGroupState { group } => {
+                self.subscribe_group_state(slot, index, group, request.ack_id)
+            }
+            RequestKind::UnsubscribeGroupState { group } => {
+                self.unsubscribe_group_state(slot, index, group);
+                Outcome::Done
             }
         }
-    }
-
-    /// Publishes to a group: on this shard at once, on others by command, on all or on none.
-    fn publish(
-        &mut self,
-        slot: Slot,
-        index: HubIndex,
-        group: &str,
-        data: &Data<'_>,
-        no_echo: bool,
-    ) -> Outcome {
-        if self.node.memory().is_full() {
-            self.memory_retry_at = Some(self.now.plus(MEMORY_RETRY_MS));
-            return Outcome::Wait(Until::Room);
-        }
-        let Some(hub) = self.hub(index) else {
-            return Outcome::Done;
-        };
-        let local = hub.group(group);
-        let others = if self.keeps_interest {
-            self.node
-                .interest()
-                .of(crate::interest::Kind::Group, &hub.name, group)
-                .without(self.id)
-        } else {
-            crate::id::ShardSet::EMPTY
-        };
-        if others.is_empty() && local.is_none() {
-            return Outcome::Done;
-        }
-        let permits = if others.is_empty() {
-            Vec::new()
-        } else {
-            match self.node.reserve_in_all(others, self.waiter()) {
-                Some(permits) => permits,
-                None => return Outcome::Wait(Until::Room),
-            }
-        };
-        let hub_name = Arc::clone(&hub.name);
-        let group: Arc<str> = local
-            .and_then(|local| hub.group_name(local).cloned())
-            .unwrap_or_else(|| group.into());
-        let Some(connection) = self.connections.get(slot) else {
-            return Outcome::Done;
-        };
-        let from_user = connection
-            .session
-            .as_ref()
-            .and_then(|session| session.user.clone());
-        let excluded = if no_echo {
-            Excluded::One(connection.seat.connection())
-        } else {
-            Excluded::Nobody
-        };
-        let origin = Origin::Group {
-            group: Arc::clone(&group),
-            from_user,
-        };
-        let publication = Publication::new(
-            origin,
-            data.data_type,
-            data.bytes.as_ref().into(),
-            self.node.memory(),
-        );
-        self.numbers.publications += 1;
-        let command = |excluded: Excluded| Command {
-            hub: Arc::clone(&hub_name),
-            target: Target::Group(Arc::clone(&group)),
-            selection: Selection {
-                excluded,
-                filter: None,
-            },
-            action: Action::Deliver {
-                publication: Arc::clone(&publication),
-            },
-        };
-        for (shard, permit) in permits {
-            self.hand_off[shard.index()].push((permit, Mail::Command(command(excluded.clone()))));
-        }
-        if let Some(local) = local {
-            let list = List::Group(local);
-            let end = self.hub(index).map_or(0, |hub| hub.places(&list));
-            let next = self.deliver(index, &list, 0..end, &publication, &excluded);
-            if next < end {
-                self.walk_on(index, command(excluded), list, next..end);
-            }
-        }
-        Outcome::Done
     }
 
     /// Hands a user event to the handler that takes it; the session waits for the answer.
@@ -303,7 +251,7 @@ impl<T: Transport> Shard<T> {
         slot: Slot,
         index: HubIndex,
         event: &str,
-        data: &Data<'_>,
+        (data, metadata): (&Data<'_>, &Metadata),
         ack_id: Option<u64>,
     ) -> Outcome {
         let Some(hub) = self.hub(index) else {
@@ -313,7 +261,7 @@ impl<T: Transport> Shard<T> {
             self.numbers.failed_events += 1;
             return Outcome::Failed {
                 name: AckErrorName::InternalServerError,
-                message: ack::INTERNAL_SERVER_ERROR,
+                message: ack::INTERNAL_SERVER_ERROR.into(),
             };
         };
         let (inbox, hub) = (Arc::clone(self.node.inbox(self.id)), Arc::clone(&hub.name));
@@ -332,6 +280,7 @@ impl<T: Transport> Shard<T> {
             event: event.into(),
             data_type: data.data_type,
             data: data.bytes.as_ref().into(),
+            metadata: metadata.clone(),
             destination,
             ticket: CallTicket::new(
                 inbox,
@@ -342,13 +291,15 @@ impl<T: Transport> Shard<T> {
             charge: self
                 .node
                 .memory()
-                .guard(Account::Incoming, data.bytes.len()),
+                .guard(Account::Incoming, data.bytes.len() + metadata.len()),
         });
         Outcome::Called
     }
 
     fn wait(&mut self, slot: Slot, request: Request<'static>, until: Until) {
-        let Some(key) = self.key(slot) else { return };
+        let Some(key) = self.session_key(slot) else {
+            return;
+        };
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
@@ -360,7 +311,7 @@ impl<T: Transport> Shard<T> {
             self.numbers.sessions_waited_for_room += 1;
         }
         session.park(Waiting::Room { request });
-        if !std::mem::replace(&mut connection.link.flags.retrying, true) {
+        if !std::mem::replace(&mut connection.is_retrying, true) {
             match until {
                 Until::Room => self.retrying.push_back(key),
                 Until::Turn(index) => {
@@ -375,11 +326,7 @@ impl<T: Transport> Shard<T> {
 
     /// Lets a session go on: what it held is handled in order, until it waits again.
     fn resume(&mut self, slot: Slot) {
-        let Some(session) = self
-            .connections
-            .get_mut(slot)
-            .and_then(|connection| connection.session.as_mut())
-        else {
+        let Some(session) = self.session_mut(slot) else {
             return;
         };
         let Some(mut parked) = session.unpark() else {
@@ -389,11 +336,7 @@ impl<T: Transport> Shard<T> {
         while let Some(held) = parked.held.pop_front() {
             parked.held_bytes -= held.bytes();
             self.handle_message(slot, held.kind, &held.payload);
-            let Some(session) = self
-                .connections
-                .get_mut(slot)
-                .and_then(|connection| connection.session.as_mut())
-            else {
+            let Some(session) = self.session_mut(slot) else {
                 return;
             };
             if let Some(again) = session.parked_mut() {
@@ -403,6 +346,7 @@ impl<T: Transport> Shard<T> {
             }
         }
         self.recharge_input(slot);
+        self.send_stream_acks(slot);
         let limit = self.node.limits().parked_input_bytes;
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
@@ -411,25 +355,24 @@ impl<T: Transport> Shard<T> {
             .session
             .as_ref()
             .and_then(|session| session.parked());
-        if let (None, Some(ending)) = (parked, connection.link.ending) {
+        let Some(link) = &mut connection.link else {
+            return;
+        };
+        if let (None, Some(ending)) = (parked, link.ending) {
             return self.end_in_order(slot, ending);
         }
         let held = parked.map_or(0, |parked| parked.held_bytes);
-        if connection.link.flags.paused && held < limit {
-            connection.link.flags.paused = false;
+        if link.flags.paused && held < limit {
+            link.flags.paused = false;
             // While nobody listened, silence proved nothing.
-            connection.link.heard_at = self.now;
+            link.heard_at = self.now;
             self.mark_readable(slot);
         }
     }
 
-    fn succeed(&mut self, slot: Slot, ack_id: Option<u64>) {
+    pub(super) fn succeed(&mut self, slot: Slot, ack_id: Option<u64>) {
         let Some(ack_id) = ack_id else { return };
-        if let Some(session) = self
-            .connections
-            .get_mut(slot)
-            .and_then(|connection| connection.session.as_mut())
-        {
+        if let Some(session) = self.session_mut(slot) {
             session.succeeded(ack_id);
             self.queue_response(slot, &Response::AckOk { ack_id });
         }
@@ -471,16 +414,19 @@ impl<T: Transport> Shard<T> {
         self.queue_response(slot, &failed);
     }
 
-    fn send_reply(&mut self, slot: Slot, reply: &Reply) {
-        self.numbers.messages_delivered += 1;
-        let message = Response::Server {
-            data_type: reply.data_type,
-            bytes: &reply.bytes,
-        };
-        self.queue_response(slot, &message);
+    fn send_reply(&mut self, slot: Slot, reply: Reply) {
+        let publication = Publication::with_metadata(
+            Origin::Server,
+            reply.data_type,
+            reply.bytes,
+            self.node.memory(),
+            None,
+            reply.metadata,
+        );
+        self.deliver_to(slot, &publication);
     }
 
-    fn waiter(&self) -> WaiterBit {
+    pub(super) fn waiter(&self) -> WaiterBit {
         WaiterBit(crate::id::ShardSet::only(self.id).bits())
     }
 }

@@ -3,14 +3,25 @@
 mod bulk;
 mod closing;
 mod expiry;
+mod group_state;
+mod group_state_leaving;
+mod group_state_races;
+mod group_state_random;
 mod keep_alive;
 mod limits;
 mod mixed;
 mod parked;
 mod permissions;
 mod protobuf;
+mod reliable;
+mod reliable_ends;
 mod reload;
+mod restart;
 mod selection;
+mod stream;
+mod stream_ends;
+mod stream_kinds;
+mod stream_recovery;
 mod walks;
 
 use std::sync::{Arc, Mutex};

@@ -2,9 +2,11 @@
 
 use hubwire_core::ask::Answer;
 use hubwire_core::command::Target;
+use hubwire_core::inbox::Farewell;
 use hubwire_core::session::Protocol;
 use hubwire_core::settings::Limits;
 use hubwire_proto::simple::SimpleMode;
+use hubwire_proto::subprotocol::Subprotocol;
 use hubwire_proto::ws::Opcode;
 
 use super::{close, connect, deliver, member, world};
@@ -191,7 +193,10 @@ fn malformed_json_is_told_disconnected_and_1007() {
         r#"{"type":"joinGroup"}"#,
         r#"{"type":"unheard of"}"#,
     ] {
-        let seen = answer_to_broken(&masked(Opcode::Text, input.as_bytes()), Protocol::Json);
+        let seen = answer_to_broken(
+            &masked(Opcode::Text, input.as_bytes()),
+            Protocol::PubSub(Subprotocol::Json),
+        );
         let [Seen::Text(goodbye), Seen::Close(Some(1007), _)] = &seen[..] else {
             panic!("{input}: {seen:?}")
         };
@@ -206,7 +211,10 @@ fn malformed_json_is_told_disconnected_and_1007() {
 #[test]
 fn broken_frames_close_with_the_code_of_the_framing_rules() {
     let check = |input: &[u8], code: u16| {
-        for protocol in [Protocol::Json, Protocol::Simple(SimpleMode::SendEvent)] {
+        for protocol in [
+            Protocol::PubSub(Subprotocol::Json),
+            Protocol::Simple(SimpleMode::SendEvent),
+        ] {
             let seen = answer_to_broken(input, protocol);
             let [.., Seen::Close(Some(seen_code), _)] = &seen[..] else {
                 panic!("{input:?}: {seen:?}")
@@ -227,7 +235,7 @@ fn broken_frames_close_with_the_code_of_the_framing_rules() {
 #[test]
 fn malformed_json_with_nonsense_behind_it_gets_one_farewell() {
     let input = [masked(Opcode::Text, b"hello"), vec![0xff; 30]].concat();
-    let seen = answer_to_broken(&input, Protocol::Json);
+    let seen = answer_to_broken(&input, Protocol::PubSub(Subprotocol::Json));
     assert_eq!(seen.len(), 2, "{seen:?}");
 }
 
@@ -274,7 +282,7 @@ fn a_shutdown_tells_everybody_even_who_comes_too_late() {
     let mut clients: Vec<_> = (0..4)
         .map(|_| connect(&mut world, &Joining::default()))
         .collect();
-    world.node.shut_down();
+    world.node.shut_down(Farewell::Forget);
     world.run();
     // Its 101 was on the way when the end began.
     let mut late = world.connect(&Joining::default());

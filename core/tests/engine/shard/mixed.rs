@@ -7,6 +7,7 @@ use hubwire_core::session::Protocol;
 use hubwire_core::settings::{Limits, TickBudget};
 use hubwire_proto::message::DataType;
 use hubwire_proto::simple::SimpleMode;
+use hubwire_proto::subprotocol::Subprotocol;
 use hubwire_proto::ws::Opcode;
 use prost::Message as _;
 
@@ -20,10 +21,18 @@ use crate::support::world::{Joining, World};
 enum Kind {
     Simple,
     Json,
+    JsonReliable,
     Protobuf,
+    ProtobufReliable,
 }
 
-const KINDS: [Kind; 3] = [Kind::Simple, Kind::Json, Kind::Protobuf];
+const KINDS: [Kind; 5] = [
+    Kind::Simple,
+    Kind::Json,
+    Kind::JsonReliable,
+    Kind::Protobuf,
+    Kind::ProtobufReliable,
+];
 
 /// One message as the kinds of clients write it, on the way in and on the way out.
 struct Sample {
@@ -87,8 +96,10 @@ fn connect(world: &mut World, kind: Kind, groups: &[&str]) -> Client {
             group: "room".into(),
             no_echo: false,
         }),
-        Kind::Json => Protocol::Json,
-        Kind::Protobuf => Protocol::Protobuf,
+        Kind::Json => Protocol::PubSub(Subprotocol::Json),
+        Kind::JsonReliable => Protocol::PubSub(Subprotocol::JsonReliable),
+        Kind::Protobuf => Protocol::PubSub(Subprotocol::Protobuf),
+        Kind::ProtobufReliable => Protocol::PubSub(Subprotocol::ProtobufReliable),
     };
     let mut client = world.connect(&Joining {
         protocol,
@@ -109,13 +120,13 @@ impl Sample {
                 Seen::Binary(bytes) if self.simple_sends => client.frame(Opcode::Binary, bytes),
                 _ => return false,
             },
-            Kind::Json => {
+            Kind::Json | Kind::JsonReliable => {
                 let (data_type, data) = self.in_json;
                 client.text(&format!(
                     r#"{{"type":"sendToGroup","group":"room","dataType":"{data_type}","data":{data}}}"#
                 ));
             }
-            Kind::Protobuf => {
+            Kind::Protobuf | Kind::ProtobufReliable => {
                 let publish = protobuf::publish("room", self.in_protobuf.clone(), None);
                 client.frame(Opcode::Binary, &publish);
             }
@@ -123,16 +134,20 @@ impl Sample {
         true
     }
 
-    fn seen_by(&self, kind: Kind) -> Seen {
+    /// What a member sees, if it is the message with that number for it.
+    fn seen_by(&self, kind: Kind, sequence_id: u64) -> Seen {
+        let (data_type, data) = self.in_json;
+        let in_json = format!(
+            r#""type":"message","from":"group","group":"room","dataType":"{data_type}","data":{data}}}"#
+        );
+        let in_protobuf =
+            |number| protobuf::numbered_message(Some("room"), self.in_protobuf.clone(), number);
         match kind {
             Kind::Simple => self.in_simple.clone(),
-            Kind::Json => {
-                let (data_type, data) = self.in_json;
-                Seen::Text(format!(
-                    r#"{{"type":"message","from":"group","group":"room","dataType":"{data_type}","data":{data}}}"#
-                ))
-            }
-            Kind::Protobuf => protobuf::message(Some("room"), self.in_protobuf.clone()),
+            Kind::Json => Seen::Text(format!("{{{in_json}")),
+            Kind::JsonReliable => Seen::Text(format!(r#"{{"sequenceId":{sequence_id},{in_json}"#)),
+            Kind::Protobuf => in_protobuf(None),
+            Kind::ProtobufReliable => in_protobuf(Some(sequence_id)),
         }
     }
 }
@@ -147,12 +162,18 @@ fn every_kind_of_client_gets_every_type_of_data_from_every_kind() {
             .map(|kind| (kind, connect(&mut world, kind, &["room"])))
             .collect();
         let senders = KINDS.map(|kind| (kind, connect(&mut world, kind, &[])));
+        let mut sequence_id = 0;
         let mut check = |world: &mut World, sample: &Sample, from: &str| {
             world.run();
+            sequence_id += 1;
             for (kind, member) in &mut members {
-                let expected = sample.seen_by(*kind);
+                let expected = sample.seen_by(*kind, sequence_id);
                 let context = format!("{:?} from {from} to {kind:?}", sample.data_type);
-                assert_eq!(member.receive_all(), [expected], "{context}");
+                let seen = member.receive_all().into_iter().map(|seen| match kind {
+                    Kind::ProtobufReliable => protobuf::in_field_order(&seen),
+                    _ => seen,
+                });
+                assert_eq!(seen.collect::<Vec<_>>(), [expected], "{context}");
             }
         };
         for sample in samples() {

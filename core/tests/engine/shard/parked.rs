@@ -5,9 +5,10 @@ use hubwire_core::handler::Reply;
 use hubwire_core::inbox::Mail;
 use hubwire_core::settings::{Limits, TickBudget};
 use hubwire_proto::message::DataType;
+use hubwire_proto::metadata::Metadata;
 use hubwire_proto::ws::Opcode;
 
-use super::{close, connect, deliver, member, world};
+use super::{close, connect, deliver, member, reliable, world};
 use crate::support::client::{Client, Seen, json};
 use crate::support::world::{Joining, World};
 
@@ -26,6 +27,7 @@ fn answer(world: &mut World, text: &str) {
     let reply = Reply {
         data_type: DataType::Text,
         bytes: text.as_bytes().into(),
+        metadata: Metadata::default(),
     };
     call.ticket.answer(Ok(Some(reply)));
     world.run();
@@ -275,4 +277,18 @@ fn a_publisher_without_room_in_another_shard_waits_and_goes_on_in_order() {
     let expected =
         [1, 2, 3, 4, 5].map(|number| Seen::Text(json::from_group("room", &number.to_string())));
     assert_eq!(receiver.receive_all(), expected);
+}
+
+#[test]
+fn a_reliable_client_that_closed_while_its_handler_works_is_not_waited_for() {
+    let mut world = world(Limits::default());
+    let client = reliable::connect(&mut world);
+    client.text(&json::event("ask", Some(1)));
+    client.close(1000);
+    world.run();
+    // It does not wait for the answer to its close frame.
+    client.pipe().client_finished = true;
+    world.run();
+    assert_eq!(world.node.numbers().detached_sessions, 0);
+    assert_eq!(world.node.connections(), 0);
 }

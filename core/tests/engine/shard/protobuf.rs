@@ -6,7 +6,9 @@ use hubwire_core::publication::{Origin, Publication};
 use hubwire_core::session::Protocol;
 use hubwire_core::settings::{HubSettings, HubTable, Limits};
 use hubwire_proto::message::DataType;
+use hubwire_proto::metadata::Metadata;
 use hubwire_proto::protobuf::JsonField;
+use hubwire_proto::subprotocol::Subprotocol;
 use hubwire_proto::ws::Opcode;
 
 use super::{close, deliver, world};
@@ -18,7 +20,7 @@ use crate::support::world::{Joining, World};
 fn connect(world: &mut World, joining: Joining<'_>) -> Client {
     let user = joining.user.unwrap_or_default().to_owned();
     let mut client = world.connect(&Joining {
-        protocol: Protocol::Protobuf,
+        protocol: Protocol::PubSub(Subprotocol::Protobuf),
         ..joining
     });
     world.run();
@@ -122,6 +124,7 @@ fn an_event_is_answered_before_its_ack_and_pings_need_not_wait() {
     call.ticket.answer(Ok(Some(Reply {
         data_type: DataType::Json,
         bytes: b"{}".as_slice().into(),
+        metadata: Metadata::default(),
     })));
     world.run();
     let answer = protobuf::message(None, Data::Json("{}".to_owned()));

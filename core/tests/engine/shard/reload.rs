@@ -3,6 +3,7 @@
 use hubwire_core::handler::Reply;
 use hubwire_core::settings::Limits;
 use hubwire_proto::message::DataType;
+use hubwire_proto::metadata::Metadata;
 use hubwire_proto::ws::Opcode;
 
 use super::{connect, world};
@@ -14,6 +15,7 @@ fn answer(world: &mut World, text: &str) {
     call.ticket.answer(Ok(Some(Reply {
         data_type: DataType::Text,
         bytes: text.as_bytes().into(),
+        metadata: Metadata::default(),
     })));
     world.run();
 }

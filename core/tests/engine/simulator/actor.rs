@@ -1,11 +1,15 @@
 //! One client of the game: what it asked for, what it has to see, and whether it sees it.
 
-use std::collections::{HashSet, VecDeque};
+mod acks;
+mod told;
 
 use hubwire_core::Millis;
 use hubwire_proto::ws::Opcode;
 
-use super::model::{ActorIndex, Change, Fate, GroupIndex, Model, Stamp, Whereabouts};
+use super::model::{ActorIndex, Change, GroupIndex, Model, Stamp, Whereabouts};
+use super::numbers::News;
+use super::reliable::{NOT_RECOVERED, Reliable};
+use super::requests::{Asked, Requests};
 use super::rights::Right;
 use crate::support::client::{Client, Seen, json};
 use crate::support::protobuf;
@@ -21,15 +25,6 @@ pub(crate) enum Speech {
     SimpleGroup { group: GroupIndex, no_echo: bool },
 }
 
-/// What an acknowledged request was.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Asked {
-    Join { group: GroupIndex, change: Change },
-    Leave { group: GroupIndex, change: Change },
-    Publish { group: GroupIndex, index: usize },
-    Event { index: usize },
-}
-
 /// What an event handler decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Decision {
@@ -42,6 +37,7 @@ pub(crate) enum Decision {
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) actor: ActorIndex,
+    pub(crate) ack_id: Option<u64>,
     pub(crate) decision: Option<Decision>,
     pub(crate) replied: bool,
     /// The hubs have no handler.
@@ -56,6 +52,8 @@ pub(crate) struct Circumstances {
     pub(crate) few_groups: bool,
     /// The hubs may have no event handler.
     pub(crate) no_handler: bool,
+    /// The node ends; reliable sessions go on in the next one.
+    pub(crate) node_stops: bool,
 }
 
 #[derive(Debug)]
@@ -67,6 +65,8 @@ pub(crate) struct Actor {
     pub(crate) speech: Speech,
     /// It speaks protobuf, not JSON; what it says and hears is translated.
     pub(crate) in_protobuf: bool,
+    /// What it has besides if its protocol is a reliable one.
+    pub(crate) reliable: Option<Reliable>,
     /// The only group that it may use, if not all.
     pub(crate) only: Option<GroupIndex>,
     pub(crate) initial: Vec<(GroupIndex, Change)>,
@@ -79,16 +79,14 @@ pub(crate) struct Actor {
     /// Something happened after which the server may close it.
     pub(crate) may_end: bool,
     pub(crate) ended: bool,
-    pub(crate) pending: VecDeque<(u64, Asked)>,
-    pub(crate) succeeded: HashSet<u64>,
-    pub(crate) next_ack: u64,
+    pub(crate) requests: Requests,
     pub(crate) pings: usize,
     pub(crate) frame_pings: usize,
     pub(crate) last_call: Option<usize>,
     /// When it last had everything that the server had sent.
-    drained_at: Millis,
-    greeted: bool,
-    goodbye: Option<String>,
+    pub(crate) drained_at: Millis,
+    pub(crate) greeted: bool,
+    pub(crate) goodbye: Option<String>,
 }
 
 impl Actor {
@@ -106,6 +104,7 @@ impl Actor {
             user,
             speech,
             in_protobuf: false,
+            reliable: None,
             only: None,
             initial: Vec::new(),
             connected: None,
@@ -114,9 +113,7 @@ impl Actor {
             vanished: false,
             may_end: false,
             ended: false,
-            pending: VecDeque::new(),
-            succeeded: HashSet::new(),
-            next_ack: 1,
+            requests: Requests::default(),
             pings: 0,
             frame_pings: 0,
             last_call: None,
@@ -137,6 +134,28 @@ impl Actor {
 
     pub(crate) fn is_live(&self) -> bool {
         !self.ended && !self.silent && !self.vanished
+    }
+
+    /// Whether it is told which stream a message is a part of, and of ends.
+    pub(crate) fn is_told_of_streams(&self) -> bool {
+        self.speech == Speech::Json
+    }
+
+    /// Whether it says and hears something, as far as it knows.
+    pub(crate) fn is_up(&self) -> bool {
+        let reliable = self.reliable.as_ref();
+        self.is_live() && reliable.is_none_or(|reliable| reliable.is_up)
+    }
+
+    /// Whether it was welcomed on a transport that it takes to be alive.
+    pub(crate) fn is_present(&self) -> bool {
+        self.is_up() && self.greeted
+    }
+
+    /// Whether it has a session to come back to, as far as it knows.
+    pub(crate) fn is_away(&self) -> bool {
+        let reliable = self.reliable.as_ref();
+        self.is_live() && reliable.is_some_and(|reliable| !reliable.is_up)
     }
 
     /// Whether a request that it made at `sent` is allowed, if that is certain.
@@ -168,7 +187,8 @@ impl Actor {
         events: &mut [Sent],
         circumstances: Circumstances,
     ) -> bool {
-        if self.vanished {
+        let is_up = self.reliable.as_ref().is_none_or(|found| found.is_up);
+        if self.vanished || !is_up {
             return false;
         }
         let had_bytes = !self.client.pipe().written.is_empty();
@@ -180,7 +200,11 @@ impl Actor {
         }
         let gone = self.client.pipe().server_gone && self.client.pipe().written.is_empty();
         if gone && !self.ended {
-            self.end();
+            if self.reliable.is_some() {
+                self.lose(model);
+            } else {
+                self.end();
+            }
         }
         let finished = self.client.pipe().server_finished && self.client.pipe().written.is_empty();
         if finished {
@@ -198,6 +222,46 @@ impl Actor {
         );
     }
 
+    /// The transport of a reliable client is of no use any more, as far as it knows.
+    pub(crate) fn lose(&mut self, model: &mut Model) {
+        if let Some(reliable) = &mut self.reliable {
+            reliable.is_up = false;
+        }
+        self.requests.transport_lost();
+        model.transport_lost(self.index);
+        (self.pings, self.frame_pings) = (0, 0);
+    }
+
+    fn closed(
+        &mut self,
+        code: Option<u16>,
+        reason: &str,
+        model: &mut Model,
+        circumstances: Circumstances,
+    ) {
+        if !self.silent {
+            // The answer of the closing handshake.
+            self.client.close(code.unwrap_or(1000));
+        }
+        let Some(reliable) = &self.reliable else {
+            self.goodbye.get_or_insert_default();
+            return self.end();
+        };
+        let is_refused = !self.greeted && self.goodbye.is_none() && reliable.was_greeted;
+        if is_refused && (code, reason) == (Some(1008), NOT_RECOVERED) {
+            assert!(
+                self.may_end || !reliable.must_be_there(circumstances.now),
+                "the session of actor {} was lost: {reliable:?}",
+                self.index
+            );
+            self.ended = true;
+        } else if circumstances.node_stops || (self.goodbye.is_none() && code != Some(1000)) {
+            self.lose(model);
+        } else {
+            self.end();
+        }
+    }
+
     fn check(
         &mut self,
         seen: Seen,
@@ -213,14 +277,7 @@ impl Actor {
         match seen {
             Seen::Ping => self.client.frame(Opcode::Pong, b""),
             Seen::Pong(_) => self.frame_pings -= 1,
-            Seen::Close(code, _) => {
-                self.goodbye.get_or_insert_default();
-                if !self.silent {
-                    // The answer of the closing handshake.
-                    self.client.close(code.unwrap_or(1000));
-                }
-                self.end();
-            }
+            Seen::Close(code, reason) => self.closed(code, &reason, model, circumstances),
             Seen::Binary(bytes) if self.in_protobuf => {
                 self.check_json(&protobuf::to_json(&bytes), model, events, circumstances);
             }
@@ -259,7 +316,13 @@ impl Actor {
                     json::string(text, "connectionId"),
                     Some(self.client.id.text().as_str())
                 );
-                self.connected = Some(model.stamp());
+                let token = self.reliable.as_ref().map(|reliable| reliable.token);
+                assert_eq!(json::string(text, "reconnectionToken"), token);
+                if let Some(reliable) = &mut self.reliable {
+                    reliable.was_greeted = true;
+                    reliable.lease.confirm();
+                }
+                self.connected.get_or_insert_with(|| model.stamp());
                 for (group, change) in std::mem::take(&mut self.initial) {
                     model.join_ended(self.index, group, change, !circumstances.few_groups);
                 }
@@ -268,14 +331,58 @@ impl Actor {
                 self.goodbye = json::string(text, "message").map(str::to_owned);
             }
             ("pong", None, None) => self.pings -= 1,
+            ("streamAck" | "streamNack" | "streamClosed", None, None) => {
+                self.check_stream_control(kind, text, model);
+            }
+            ("groupStateSnapshot" | "groupStateUpdate", None, None) => {
+                if !self.was_seen(text, model, circumstances) {
+                    self.check_states(kind, text, model);
+                }
+            }
             ("ack", None, None) => self.check_ack(text, model, events, circumstances),
             ("message", Some(from), None) => {
                 let group = json::string(text, "group").map(|name| name[1..].parse().unwrap());
                 assert_eq!(group.is_some(), from == "group");
-                self.check_data(json::string(text, "data").unwrap(), group, model, events);
+                if self.was_seen(text, model, circumstances) {
+                    return;
+                }
+                let data = json::string(text, "data").unwrap();
+                if let Some(id) = json::string(text, "streamId") {
+                    let part = json::number(text, "streamSequenceId").unwrap();
+                    let is_end = text.contains(r#""endOfStream":true"#);
+                    let expected = format!("q{}.{part}.", &id[1..]);
+                    assert_eq!(data, if is_end { "" } else { &expected });
+                    return self.check_part(id[1..].parse().unwrap(), part, is_end, group, model);
+                }
+                self.check_data(data, group, model, events);
             }
             other => panic!("unknown message {other:?} in {text}"),
         }
+    }
+
+    /// Checks the number of a message. Returns whether it is only sent again.
+    fn was_seen(&mut self, text: &str, model: &Model, circumstances: Circumstances) -> bool {
+        let number = json::number(text, "sequenceId");
+        assert_eq!(number.is_some(), self.reliable.is_some(), "{text}");
+        let (Some(number), Some(reliable)) = (number, &mut self.reliable) else {
+            return false;
+        };
+        let is_expired = |text: &str| {
+            let data = json::string(text, "data");
+            let expires_at = data
+                .and_then(publication_in)
+                .and_then(|index| model.publications[index].expires_at);
+            expires_at.is_some_and(|at| at <= circumstances.now)
+        };
+        let news = reliable.numbers.receive(number, text, is_expired);
+        let skipped = reliable.numbers.skipped();
+        assert!(
+            skipped == 0
+                || skipped <= model.expired_unseen(self.index, self.hub, circumstances.now),
+            "actor {} was not sent {skipped} messages",
+            self.index
+        );
+        news == News::Again
     }
 
     fn check_data(
@@ -285,8 +392,7 @@ impl Actor {
         model: &mut Model,
         events: &mut [Sent],
     ) {
-        let index: usize = data[1..].split('.').next().unwrap().parse().unwrap();
-        if data.starts_with('p') {
+        if let Some(index) = publication_in(data) {
             let expires_at = model.publications[index].expires_at;
             assert!(
                 expires_at.is_none_or(|at| at > self.drained_at),
@@ -295,6 +401,11 @@ impl Actor {
             );
             return model.received(self.index, index, self.whereabouts(), group);
         }
+        if data.starts_with('q') {
+            let part = data.split('.').nth(1).unwrap().parse().unwrap();
+            return self.check_part(number_in(data), part, false, group, model);
+        }
+        let index = number_in(data);
         let event = &mut events[index];
         assert_eq!(
             (event.actor, event.decision),
@@ -303,108 +414,22 @@ impl Actor {
         );
         assert!(!event.replied, "two replies to {data}");
         event.replied = true;
-        let acked_first = self.pending.iter().find_map(|(_, asked)| match asked {
+        let first = self.requests.pending().find_map(|(_, asked)| match asked {
             Asked::Event { index } => Some(*index),
             _ => None,
         });
         assert!(
-            acked_first.is_none_or(|first| first >= index),
+            first.is_none_or(|first| first >= index),
             "a reply after its ack"
         );
     }
+}
 
-    fn check_ack(
-        &mut self,
-        text: &str,
-        model: &mut Model,
-        events: &mut [Sent],
-        circumstances: Circumstances,
-    ) {
-        let ack_id = json::number(text, "ackId").unwrap();
-        let (expected_id, asked) = self.pending.pop_front().unwrap();
-        assert_eq!(
-            ack_id, expected_id,
-            "acks of actor {} come in order",
-            self.index
-        );
-        let error = json::string(text, "name");
-        let duplicate = self.succeeded.contains(&ack_id);
-        let expected = if duplicate {
-            vec![Some("Duplicate")]
-        } else {
-            self.expected_outcomes(asked, model, events, circumstances)
-        };
-        assert!(
-            expected.contains(&error),
-            "{text} where one of {expected:?} was expected"
-        );
-        let succeeded = error.is_none();
-        if succeeded {
-            self.succeeded.insert(ack_id);
-        }
-        match asked {
-            Asked::Join { group, change, .. } => {
-                model.join_ended(self.index, group, change, succeeded);
-            }
-            // A refused leave changed nothing, so the membership stays as uncertain as it became.
-            Asked::Leave { group, change, .. } if succeeded => {
-                model.leave_ended(self.index, group, change);
-            }
-            Asked::Leave { .. } => {}
-            Asked::Publish { index, .. } => {
-                model.publications[index].fate = if succeeded {
-                    Fate::Accepted
-                } else {
-                    Fate::Rejected
-                };
-                assert!(
-                    succeeded || model.publications[index].received_by.is_empty(),
-                    "{index} was refused but sent"
-                );
-            }
-            Asked::Event { index } => {
-                let reply_due = succeeded && events[index].decision == Some(Decision::Reply);
-                assert_eq!(
-                    reply_due,
-                    events[index].replied && !duplicate,
-                    "a reply comes before its ack"
-                );
-            }
-        }
-    }
+/// The number behind the first letter of what a message carries.
+fn number_in(data: &str) -> usize {
+    data[1..].split('.').next().unwrap().parse().unwrap()
+}
 
-    /// The errors, or none, with which a request may be answered now.
-    fn expected_outcomes(
-        &self,
-        asked: Asked,
-        model: &Model,
-        events: &[Sent],
-        circumstances: Circumstances,
-    ) -> Vec<Option<&'static str>> {
-        let (right, group, sent) = match asked {
-            Asked::Join { group, change } | Asked::Leave { group, change } => {
-                (Right::Join, group, change.requested)
-            }
-            Asked::Publish { group, index } => (Right::Send, group, model.publications[index].sent),
-            Asked::Event { index } => {
-                return match events[index].decision {
-                    Some(Decision::Reply | Decision::NoReply) => vec![None],
-                    Some(Decision::Fail) => vec![Some("InternalServerError")],
-                    // It never came to its handler.
-                    None if circumstances.no_handler => vec![Some("InternalServerError")],
-                    None => Vec::new(),
-                };
-            }
-        };
-        let mut expected = match self.may(right, group, sent, model) {
-            Some(true) => vec![None],
-            Some(false) => vec![Some("Forbidden")],
-            None => vec![None, Some("Forbidden")],
-        };
-        let may_join = expected.contains(&None) && matches!(asked, Asked::Join { .. });
-        if may_join && circumstances.few_groups {
-            expected.push(Some("BadRequest"));
-        }
-        expected
-    }
+fn publication_in(data: &str) -> Option<usize> {
+    data.starts_with('p').then(|| number_in(data))
 }

@@ -141,7 +141,10 @@ impl Front {
                 };
                 *reply = filled;
             }
-            Action::Deliver { .. } => {}
+            Action::Deliver { .. }
+            | Action::TellGroupState { .. }
+            | Action::AskGroupStates { .. }
+            | Action::GroupStates { .. } => {}
         }
         let command = Command {
             hub: Arc::clone(&job.hub),

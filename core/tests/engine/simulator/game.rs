@@ -2,19 +2,25 @@
 //! which nothing may be left.
 
 mod clients;
+mod faults;
+mod group_states;
 mod pauses;
 mod reload;
+mod restart;
 mod servers;
+mod streams;
 
 use hubwire_core::handler::Reply;
 use hubwire_core::metrics::ShardNumbers;
 use hubwire_proto::message::DataType;
+use hubwire_proto::metadata::Metadata;
 
 use super::actor::{Actor, Circumstances, Decision, Sent, Speech};
 use super::front::Front;
-use super::model::{ActorIndex, GroupIndex, Model};
+use super::model::{ActorIndex, Executed, GroupIndex, Model};
 use super::plan::Plan;
 use super::random::Random;
+use crate::support::client::Client;
 use crate::support::world::World;
 use reload::Handlers;
 
@@ -31,6 +37,12 @@ pub(crate) struct Game {
     events: Vec<Sent>,
     front: Front,
     handlers: Handlers,
+    /// Clients that asked for a session where there is none.
+    strangers: Vec<Client>,
+    /// The node ends, to be continued by another one.
+    node_stops: bool,
+    /// What earlier nodes counted.
+    counted: ShardNumbers,
     // Calls for many since the last pause, which may reach newcomers too.
     swept_joins: Vec<(usize, GroupIndex)>,
     swept_leaves: Vec<(usize, GroupIndex)>,
@@ -53,6 +65,9 @@ impl Game {
             events: Vec::new(),
             front: Front::new(SERVERS),
             handlers: Handlers::default(),
+            strangers: Vec::new(),
+            node_stops: false,
+            counted: ShardNumbers::default(),
             swept_joins: Vec::new(),
             swept_leaves: Vec::new(),
             swept_close: false,
@@ -65,6 +80,9 @@ impl Game {
             for _ in 0..self.plan.steps {
                 self.step();
             }
+            if self.random.chance(self.plan.restart_percent) {
+                self.restart();
+            }
             self.pause();
         }
         self.end()
@@ -73,7 +91,8 @@ impl Game {
     fn step(&mut self) {
         match self.random.below(100) {
             0..35 => self.tick_some_shard(),
-            35..60 => self.move_network(),
+            35..56 => self.move_network(),
+            56..60 => self.meet_a_fault(),
             60..84 => self.act(),
             84..90 => self.answer_some_call(),
             90..98 => self.call_over_rest(),
@@ -107,6 +126,11 @@ impl Game {
             self.random.pick(&[1, 30, 500, 1 << 20]),
         );
         self.actors[index].client.pipe().arrive(most_in);
+        if let Some(reliable) = &mut self.actors[index].reliable {
+            for ghost in &reliable.ghosts {
+                ghost.pipe().arrive(self.random.below(most_in + 1));
+            }
+        }
         if self.actors[index].reading {
             self.receive(index, most_out);
         }
@@ -117,6 +141,7 @@ impl Game {
             now: self.world.now,
             few_groups: self.plan.few_groups,
             no_handler: self.handlers.may_be_off(),
+            node_stops: self.node_stops,
         };
         self.actors[index].receive(most, &mut self.model, &mut self.events, circumstances)
     }
@@ -151,11 +176,18 @@ impl Game {
             _ => Decision::Fail,
         };
         self.events[index].decision = Some(decision);
+        if let Some(ack_id) = self.events[index].ack_id
+            && decision != Decision::Fail
+        {
+            let actor = self.events[index].actor;
+            self.model.executed(actor, ack_id, Executed::Event(index));
+        }
         match decision {
             Decision::Reply => {
                 call.ticket.answer(Ok(Some(Reply {
                     data_type: DataType::Text,
                     bytes: text.into_bytes().into(),
+                    metadata: Metadata::default(),
                 })));
             }
             Decision::NoReply => call.ticket.answer(Ok(None)),

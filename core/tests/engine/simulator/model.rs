@@ -5,7 +5,9 @@ use std::collections::{HashMap, HashSet};
 
 use hubwire_core::Millis;
 
+use super::group_states::GroupStates;
 use super::rights::{Right, RightChange, Rights};
+use super::streams::Streams;
 
 /// A moment of the game; it grows with everything that happens.
 pub(crate) type Stamp = u64;
@@ -82,7 +84,10 @@ pub(crate) struct Publication {
     pub(crate) hub: usize,
     pub(crate) aim: Aim,
     pub(crate) sent: Stamp,
-    pub(crate) has_ack: bool,
+    pub(crate) ack_id: Option<u64>,
+    /// The publication that this one repeats under the same ack id, because what became of that was
+    /// not known.
+    pub(crate) repeats: Option<usize>,
     pub(crate) picks: Picks,
     pub(crate) expires_at: Option<Millis>,
     pub(crate) fate: Fate,
@@ -109,11 +114,24 @@ struct Membership {
     last_leave: Stamp,
 }
 
+/// What was carried out under an ack id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Executed {
+    Publication(usize),
+    Event(usize),
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     now: Stamp,
+    /// Under each ack id at most one request.
+    executed: HashMap<(ActorIndex, u64), Executed>,
     pub(crate) publications: Vec<Publication>,
+    /// The actors by their connection ids.
+    pub(crate) ids: HashMap<String, ActorIndex>,
     pub(crate) rights: Rights,
+    pub(crate) streams: Streams,
+    pub(crate) group_states: GroupStates,
     memberships: HashMap<(ActorIndex, GroupIndex), Membership>,
     /// The last publication that a receiver got from a sender.
     last: HashMap<(Sender, ActorIndex), usize>,
@@ -201,7 +219,7 @@ impl Model {
             let concerned = right == Right::Send
                 && publication.sender == Sender::Client(actor)
                 && publication.aim == Aim::Group(group)
-                && !publication.has_ack
+                && publication.ack_id.is_none()
                 && matches!(publication.fate, Fate::Open | Fate::Rejected);
             if concerned {
                 publication.fate = Fate::Unknown;
@@ -248,7 +266,7 @@ impl Model {
         hub: usize,
         aim: Aim,
         picks: Picks,
-        has_ack: bool,
+        ack_id: Option<u64>,
     ) -> usize {
         let sent = self.stamp();
         let publication = Publication {
@@ -256,7 +274,8 @@ impl Model {
             hub,
             aim,
             sent,
-            has_ack,
+            ack_id,
+            repeats: None,
             picks,
             expires_at: None,
             fate: Fate::Open,
@@ -280,6 +299,15 @@ impl Model {
             publication.received_by.insert(actor),
             "actor {actor} got publication {index} twice"
         );
+        let (sender, ack_id, repeats) =
+            (publication.sender, publication.ack_id, publication.repeats);
+        if let Some(repeated) = repeats {
+            self.publications[repeated].received_by.insert(actor);
+        }
+        if let (Sender::Client(sender), Some(ack_id)) = (sender, ack_id) {
+            self.executed(sender, ack_id, Executed::Publication(index));
+        }
+        let publication = &self.publications[index];
         let last = self.last.insert((publication.sender, actor), index);
         assert!(
             last < Some(index),
@@ -328,7 +356,51 @@ impl Model {
         );
     }
 
-    fn may_have_been_member(&self, actor: ActorIndex, group: GroupIndex, sent: Stamp) -> bool {
+    /// Checks that nothing else was carried out under the ack id.
+    pub(crate) fn executed(&mut self, actor: ActorIndex, ack_id: u64, what: Executed) {
+        let before = *self.executed.entry((actor, ack_id)).or_insert(what);
+        assert_eq!(
+            before, what,
+            "both were carried out for {ack_id} of actor {actor}"
+        );
+    }
+
+    /// The transport of a publisher is lost: what it sent without an ack id may be lost with it.
+    pub(crate) fn transport_lost(&mut self, actor: ActorIndex) {
+        self.streams.transport_lost(actor);
+        for publication in &mut self.publications {
+            let is_open = publication.fate == Fate::Open && publication.ack_id.is_none();
+            if is_open && publication.sender == Sender::Client(actor) {
+                publication.fate = Fate::Unknown;
+            }
+        }
+    }
+
+    /// How many publications have expired by now that `actor` could have been sent but was not.
+    pub(crate) fn expired_unseen(&self, actor: ActorIndex, hub: usize, now: Millis) -> usize {
+        let unseen = self.publications.iter().filter(|publication| {
+            publication.hub == hub
+                && publication.expires_at.is_some_and(|at| at <= now)
+                && !publication.received_by.contains(&actor)
+        });
+        unseen.count()
+    }
+
+    /// A new node counts time from its start.
+    pub(crate) fn shift_clock(&mut self, by_ms: u64) {
+        for publication in &mut self.publications {
+            publication.expires_at = publication
+                .expires_at
+                .map(|at| Millis(at.0.saturating_sub(by_ms)));
+        }
+    }
+
+    pub(crate) fn may_have_been_member(
+        &self,
+        actor: ActorIndex,
+        group: GroupIndex,
+        sent: Stamp,
+    ) -> bool {
         let membership = self.memberships.get(&(actor, group));
         membership.is_some_and(|membership| {
             let mut times = membership.maybe.iter();
@@ -337,16 +409,27 @@ impl Model {
     }
 
     /// Whether the actor was a member from before `sent` until now.
-    fn was_certainly_member(&self, actor: ActorIndex, group: GroupIndex, sent: Stamp) -> bool {
+    pub(crate) fn was_certainly_member(
+        &self,
+        actor: ActorIndex,
+        group: GroupIndex,
+        sent: Stamp,
+    ) -> bool {
         let membership = self.memberships.get(&(actor, group));
         membership
             .and_then(|membership| membership.certain)
             .is_some_and(|since| since < sent)
     }
 
-    /// Checks, at a pause, that `actor` got what it must have.
-    pub(crate) fn assert_complete(&self, actor: ActorIndex, whereabouts: Whereabouts, now: Millis) {
-        for (index, publication) in self.publications.iter().enumerate() {
+    /// The publications that `actor` must have got by a pause, and has not.
+    pub(crate) fn missing(
+        &self,
+        actor: ActorIndex,
+        whereabouts: Whereabouts,
+        now: Millis,
+    ) -> Vec<usize> {
+        let is_due = |index: &usize| {
+            let publication = &self.publications[*index];
             let sent = publication.sent;
             let selected = match publication.picks.wanted {
                 Some(Wanted::Member(group)) => self.was_certainly_member(actor, group, sent),
@@ -357,10 +440,9 @@ impl Model {
                 || publication.hub != whereabouts.hub
                 || publication.picks.judge(actor, whereabouts) == Some(false)
                 || !selected
-                || publication.expires_at.is_some_and(|at| at <= now)
-                || publication.received_by.contains(&actor)
+                || self.is_settled(*index, actor, now)
             {
-                continue;
+                return false;
             }
             let since = match publication.aim {
                 Aim::All => whereabouts.connected,
@@ -373,12 +455,15 @@ impl Model {
                     .get(&(actor, group))
                     .and_then(|membership| membership.certain),
             };
-            assert!(
-                since.is_none_or(|since| since > sent),
-                "publication {index} of {:?} for {:?} never reached actor {actor}",
-                publication.sender,
-                publication.aim
-            );
-        }
+            since.is_some_and(|since| since <= sent)
+        };
+        (0..self.publications.len()).filter(is_due).collect()
+    }
+
+    /// Whether `actor` got a publication, or need not get it any more.
+    pub(crate) fn is_settled(&self, index: usize, actor: ActorIndex, now: Millis) -> bool {
+        let publication = &self.publications[index];
+        publication.received_by.contains(&actor)
+            || publication.expires_at.is_some_and(|at| at <= now)
     }
 }

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::rc::Rc;
 
+use hubwire_core::Millis;
 use hubwire_core::shard::{Readiness, TransportKey};
 use hubwire_core::transport::{Read, Transport, Written};
 
@@ -35,6 +36,8 @@ pub(crate) struct Pipe {
     pub(crate) server_finished: bool,
     /// The server dropped its end.
     pub(crate) server_gone: bool,
+    /// When it did, on the clock of its node.
+    pub(crate) gone_at: Option<Millis>,
     /// Where readiness is reported, once registered.
     pub(crate) key: Option<TransportKey>,
     edge: Readiness,

@@ -7,7 +7,9 @@ use prost::Message as _;
 
 pub(crate) use schema::{
     Ack, AckError, Any, Connected, Data, DataMessage, Disconnected, Downstream, Empty, Event,
-    Group, MessageData, Request, Response, SendToGroup, System, SystemMessage, Upstream,
+    Group, GroupState, GroupStateItem, GroupStates, MessageData, Request, Response, SendToGroup,
+    SequenceAck, SetGroupState, StreamAck, StreamClosed, StreamData, StreamEnd, StreamEndError,
+    StreamError, StreamInfo, StreamStart, System, SystemMessage, Upstream,
 };
 
 use super::client::{Seen, json};
@@ -92,12 +94,26 @@ pub(crate) fn disconnected(reason: &str) -> Seen {
 
 /// A message of a group, or of the server.
 pub(crate) fn message(group: Option<&str>, data: Data) -> Seen {
+    numbered_message(group, data, None)
+}
+
+/// The same with the number that reliable clients see.
+pub(crate) fn numbered_message(group: Option<&str>, data: Data, sequence_id: Option<u64>) -> Seen {
     seen(Response::Data(DataMessage {
         from: group.map_or("server", |_| "group").to_owned(),
         group: group.map(str::to_owned),
         data: message_data(data),
+        sequence_id,
         ..DataMessage::default()
     }))
+}
+
+/// What was seen, written anew: the order of fields is free, and ours begins with the number.
+pub(crate) fn in_field_order(seen: &Seen) -> Seen {
+    let Seen::Binary(bytes) = seen else {
+        panic!("{seen:?}")
+    };
+    Seen::Binary(Downstream::decode(&**bytes).unwrap().encode_to_vec())
 }
 
 fn system(message: System) -> Seen {
@@ -105,7 +121,7 @@ fn system(message: System) -> Seen {
     seen(Response::System(SystemMessage { message }))
 }
 
-fn message_data(data: Data) -> Option<MessageData> {
+pub(crate) fn message_data(data: Data) -> Option<MessageData> {
     Some(MessageData { data: Some(data) })
 }
 
@@ -137,6 +153,9 @@ pub(crate) fn from_json(text: &str) -> Vec<u8> {
             ..Event::default()
         }),
         Some("ping") => Request::Ping(Empty {}),
+        Some("sequenceAck") => Request::SequenceAck(SequenceAck {
+            sequence_id: json::number(text, "sequenceId").unwrap(),
+        }),
         _ => return text.as_bytes().to_vec(),
     })
 }
@@ -145,8 +164,23 @@ pub(crate) fn from_json(text: &str) -> Vec<u8> {
 pub(crate) fn to_json(bytes: &[u8]) -> String {
     let system = |message: SystemMessage| match message.message.unwrap() {
         System::Connected(connected) => {
-            let id = connected.connection_id;
-            format!(r#"{{"type":"system","event":"connected","connectionId":"{id}"}}"#)
+            let Connected {
+                connection_id,
+                user_id,
+                reconnection_token,
+            } = connected;
+            let mut text = format!(
+                r#"{{"type":"system","event":"connected","connectionId":"{connection_id}""#
+            );
+            for (key, value) in [
+                ("userId", user_id),
+                ("reconnectionToken", reconnection_token),
+            ] {
+                if !value.is_empty() {
+                    text += &format!(r#","{key}":"{value}""#);
+                }
+            }
+            text + "}"
         }
         System::Disconnected(disconnected) => json::disconnected(&disconnected.reason),
     };
@@ -170,18 +204,36 @@ pub(crate) fn to_json(bytes: &[u8]) -> String {
             )
         }
         Response::Data(DataMessage {
-            from, group, data, ..
+            from,
+            group,
+            data,
+            sequence_id,
+            stream,
+            ..
         }) => {
             let Some(Data::Text(text)) = data.and_then(|data| data.data) else {
                 panic!("nobody sends other data");
             };
-            match (&*from, group) {
+            let mut message = match (&*from, group) {
                 ("group", Some(group)) => json::from_group(&group, &text),
                 ("server", None) => json::from_server(&text),
                 other => panic!("{other:?}"),
+            };
+            if let Some(stream) = stream {
+                let (id, part) = (stream.stream_id, stream.stream_sequence_id);
+                let is_end = stream.end_of_stream.unwrap_or_default();
+                message.pop();
+                message += &format!(
+                    r#","stream":{{"streamId":"{id}","streamSequenceId":{part},"endOfStream":{is_end}}}}}"#
+                );
+            }
+            match sequence_id {
+                Some(id) => format!(r#"{{"sequenceId":{id},{}"#, &message[1..]),
+                None => message,
             }
         }
         Response::System(message) => system(message),
         Response::Pong(_) => json::PONG.to_owned(),
+        other => panic!("no text of a json client: {other:?}"),
     }
 }

@@ -9,15 +9,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use hubwire_core::Millis;
 use hubwire_core::handler::{Destination, EventHandler, EventPattern, Upstream, UpstreamCall};
 use hubwire_core::id::{NodeId, ShardId};
-use hubwire_core::inbox::Wake;
+use hubwire_core::inbox::{Farewell, Wake};
 use hubwire_core::node::Node;
 use hubwire_core::session::Protocol;
 use hubwire_core::settings::{HubSettings, HubTable, Limits, TickBudget};
-use hubwire_core::shard::{Attachment, Doorway, NextTick, Shard};
+use hubwire_core::shard::{Attachment, Doorway, NextTick, Resumption, Shard};
+use hubwire_core::snapshot::{RestoredMessages, SessionRecord, Snapshot};
 use hubwire_proto::role::Permissions;
+use hubwire_proto::subprotocol::Subprotocol;
 
 use super::client::Client;
 use super::pipe::{Pipe, ServerEnd};
+
+/// With what a reliable client may come back after it connected, and after it came back.
+pub(crate) const TOKEN: &str = "token";
+pub(crate) const NEXT_TOKEN: &str = "next-token";
 
 /// Ticks without an end in sight after which a world counts as spinning.
 const MOST_ROUNDS: usize = 200_000;
@@ -81,7 +87,7 @@ impl Default for Joining<'_> {
         Self {
             hub: "chat",
             user: None,
-            protocol: Protocol::Json,
+            protocol: Protocol::PubSub(Subprotocol::Json),
             roles: &["webpubsub.joinLeaveGroup", "webpubsub.sendToGroup"],
             groups: &[],
             unread: Vec::new(),
@@ -113,12 +119,30 @@ pub(crate) struct World {
     pub(crate) front_door: Arc<Flag>,
     pub(crate) calls: Rc<RefCell<Vec<UpstreamCall>>>,
     threads: Vec<Thread>,
-    births: u128,
+    /// Connections made so far, over the lives of the node.
+    pub(crate) births: u128,
 }
 
 impl World {
     pub(crate) fn new(shards: usize, limits: Limits, budget: &TickBudget) -> Self {
+        Self::restarted(shards, limits, budget, Snapshot::default(), 0)
+    }
+
+    /// A node that takes the sessions of an earlier one over, `elapsed_ms` after its end.
+    pub(crate) fn restarted(
+        shards: usize,
+        limits: Limits,
+        budget: &TickBudget,
+        snapshot: Snapshot,
+        elapsed_ms: u64,
+    ) -> Self {
         let node = Node::new(NodeId(7), shards, limits, hubs(true, 20_000));
+        let memory = node.memory();
+        let messages =
+            RestoredMessages::new(snapshot.messages, elapsed_ms, Millis::default(), memory);
+        let ids = snapshot.sessions.iter().map(|record| record.connection);
+        let mut seats = node.reserve_seats_again(ids);
+        let mut records = snapshot.sessions;
         let front_door = Arc::new(Flag::default());
         node.set_front_door_waker(Arc::clone(&front_door) as Arc<dyn Wake>);
         let calls = Rc::default();
@@ -131,7 +155,7 @@ impl World {
                     .set_waker(Arc::clone(&woken) as Arc<dyn Wake>);
                 let doorway = Shard::doorway(&node, id);
                 let upstream = Box::new(Keep(Rc::clone(&calls)));
-                let shard = Shard::new(
+                let mut shard = Shard::new(
                     id,
                     Arc::clone(&node),
                     (),
@@ -139,6 +163,11 @@ impl World {
                     Arc::clone(&doorway),
                     budget.clone(),
                 );
+                for seat in seats.extract_if(.., |seat| seat.shard() == id) {
+                    let of_seat = |record: &SessionRecord| record.connection == seat.connection();
+                    let place = records.iter().position(of_seat).unwrap();
+                    shard.restore(seat, records.swap_remove(place), &messages);
+                }
                 Thread {
                     shard,
                     doorway,
@@ -160,6 +189,37 @@ impl World {
 
     pub(crate) fn shards(&self) -> usize {
         self.threads.len()
+    }
+
+    /// Ends the node; what it saved, to be taken over by [`World::restarted`].
+    pub(crate) fn stop(mut self) -> Snapshot {
+        self.node.quiesce();
+        self.run();
+        assert!(self.node.is_quiet(), "the node does not come to rest");
+        self.node.shut_down(Farewell::Save);
+        self.run();
+        let saved = self.node.take_saved();
+        drop(self);
+        saved
+    }
+
+    /// Brings a client back to its session with a new transport.
+    pub(crate) fn resume(&mut self, client: &Client, joining: &Joining<'_>) -> Client {
+        let pipe = Pipe::new(joining.room, joining.write_most, joining.owes_most);
+        let pipe = Rc::new(RefCell::new(pipe));
+        let place = self.node.place_of(&client.id).unwrap();
+        let thread = &mut self.threads[place.shard.index()];
+        thread.pipes.retain(|pipe| !pipe.borrow().server_gone);
+        thread.pipes.push(Rc::clone(&pipe));
+        let resumption = Resumption {
+            connection: client.id,
+            hub: joining.hub.into(),
+            transport: ServerEnd(Rc::clone(&pipe)),
+            unread: joining.unread.clone(),
+            reconnection_token: NEXT_TOKEN.into(),
+        };
+        thread.doorway.resume(resumption).unwrap();
+        Client::new(client.id, pipe)
     }
 
     /// Hands a connection over to the shard with the fewest.
@@ -188,6 +248,7 @@ impl World {
             protocol: joining.protocol.clone(),
             permissions,
             groups: joining.groups.iter().map(|group| (*group).into()).collect(),
+            reconnection_token: joining.protocol.is_reliable().then(|| TOKEN.into()),
         });
         Client::new(id, pipe)
     }
@@ -217,6 +278,12 @@ impl World {
             }
         }
         thread.next = thread.shard.tick(self.now);
+        for pipe in &thread.pipes {
+            let mut pipe = pipe.borrow_mut();
+            if pipe.server_gone {
+                pipe.gone_at.get_or_insert(self.now);
+            }
+        }
     }
 
     /// Lets everything that was sent arrive.
@@ -288,6 +355,16 @@ impl World {
             (0, 0, 0),
             "gauges of connections, parked sessions and groups"
         );
+        assert_eq!(
+            (
+                numbers.detached_sessions,
+                numbers.unacknowledged_messages,
+                numbers.streams
+            ),
+            (0, 0, 0),
+            "gauges of detached sessions, unacknowledged messages and streams"
+        );
+        assert_eq!(numbers.streams, 0, "gauge of streams");
         assert_eq!(numbers.connections_opened, numbers.connections_closed);
     }
 

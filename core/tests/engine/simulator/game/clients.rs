@@ -2,10 +2,13 @@
 
 use hubwire_core::session::Protocol;
 use hubwire_proto::simple::SimpleMode;
+use hubwire_proto::subprotocol::Subprotocol;
 use hubwire_proto::ws::Opcode;
 
-use super::super::actor::{Actor, Asked, Sent, Speech};
-use super::super::model::{ActorIndex, Aim, Fate, Picks, Sender};
+use super::super::actor::{Actor, Sent, Speech};
+use super::super::model::{ActorIndex, Aim, Fate, GroupIndex, Picks, Sender};
+use super::super::reliable::Reliable;
+use super::super::requests::Asked;
 use super::super::rights::Right;
 use super::{Game, HUBS, USERS, group_name};
 use crate::support::client::json;
@@ -16,20 +19,28 @@ impl Game {
         let live: Vec<_> = self
             .actors
             .iter()
-            .filter(|actor| actor.is_live())
+            .filter(|actor| actor.is_up())
             .map(|actor| actor.index)
             .collect();
         if live.is_empty() || (live.len() < self.plan.actors && self.random.chance(20)) {
             return self.connect();
         }
         let index = self.random.pick(&live);
+        if self.has_open_stream(index) && self.random.chance(30) {
+            return self.stream(index);
+        }
         match self.actors[index].speech {
             Speech::Json => match self.random.below(100) {
                 0..16 => self.join(index),
                 16..22 => self.leave(index),
+                22..34 if !self.actors[index].in_protobuf => self.stream(index),
+                34..42 if !self.actors[index].in_protobuf => self.use_group_state(index),
                 22..62 => self.publish(index),
                 62..78 => self.send_event(index),
-                78..84 => self.ping(index),
+                78..81 => self.ping(index),
+                81..87 if self.actors[index].reliable.is_some() => self.acknowledge(index),
+                87..94 if self.actors[index].reliable.is_some() => self.break_off(index),
+                81..84 => self.ping(index),
                 _ => self.misbehave(index),
             },
             Speech::SimpleEvents if self.random.chance(85) => self.send_event(index),
@@ -55,9 +66,14 @@ impl Game {
         };
         // Without a draw, so that seeds keep their games.
         let in_protobuf = speech == Speech::Json && index % 4 == 2;
+        let is_reliable = speech == Speech::Json && self.random.chance(self.plan.reliable_percent);
         let protocol = match speech {
-            Speech::Json if in_protobuf => Protocol::Protobuf,
-            Speech::Json => Protocol::Json,
+            Speech::Json => Protocol::PubSub(match (in_protobuf, is_reliable) {
+                (false, false) => Subprotocol::Json,
+                (false, true) => Subprotocol::JsonReliable,
+                (true, false) => Subprotocol::Protobuf,
+                (true, true) => Subprotocol::ProtobufReliable,
+            }),
             Speech::SimpleEvents => Protocol::Simple(SimpleMode::SendEvent),
             Speech::SimpleGroup { group, no_echo } => Protocol::Simple(SimpleMode::SendToGroup {
                 group: group_name(group).into(),
@@ -110,30 +126,35 @@ impl Game {
             owes_most: if index % 3 == 1 { 700 } else { 0 },
             ..defaults
         });
+        let id = client.id.text().as_str().to_owned();
+        self.model.ids.insert(id, index);
+        let window_ms = self.plan.limits.recovery_window_ms;
+        let reliable = is_reliable.then(|| Reliable::new(window_ms, &client));
         let mut actor = Actor::new(index, client, hub, user, speech);
+        actor.reliable = reliable;
         actor.in_protobuf = in_protobuf;
         actor.only = only;
         actor.initial = initial;
         let unhandled = speech == Speech::SimpleEvents && self.handlers.may_be_off();
-        actor.may_end =
-            self.plan.slow || self.plan.short_of_memory || self.swept_close || unhandled;
+        actor.may_end = self.plan.may_end(is_reliable) || self.swept_close || unhandled;
         self.actors.push(actor);
     }
 
     /// An ack id for the next request, used before in some cases.
     fn ack_id(&mut self, index: ActorIndex, percent: usize) -> Option<u64> {
-        let actor = &mut self.actors[index];
         if !self.random.chance(percent) {
             return None;
         }
-        if self.random.chance(5) {
-            return Some(1 + self.random.below(usize::try_from(actor.next_ack).unwrap()) as u64);
+        let requests = &mut self.actors[index].requests;
+        if self.random.chance(5)
+            && let Some(used) = requests.used_id(&mut self.random)
+        {
+            return Some(used);
         }
-        actor.next_ack += 1;
-        Some(actor.next_ack - 1)
+        Some(requests.new_id())
     }
 
-    fn send_text(&mut self, index: ActorIndex, text: &str) {
+    pub(super) fn send_text(&mut self, index: ActorIndex, text: &str) {
         let fragmented = self.random.chance(10);
         let actor = &mut self.actors[index];
         let (opcode, payload) = actor.put(text);
@@ -145,9 +166,9 @@ impl Game {
         }
     }
 
-    fn expect_ack(&mut self, index: ActorIndex, ack_id: Option<u64>, asked: Asked) {
+    pub(super) fn expect_ack(&mut self, index: ActorIndex, ack_id: Option<u64>, asked: Asked) {
         if let Some(ack_id) = ack_id {
-            self.actors[index].pending.push_back((ack_id, asked));
+            self.actors[index].requests.expect(ack_id, asked);
         }
     }
 
@@ -170,7 +191,6 @@ impl Game {
     fn publish(&mut self, index: ActorIndex) {
         let actor = &self.actors[index];
         let is_json = actor.speech == Speech::Json;
-        let hub = actor.hub;
         let (group, no_echo) = match actor.speech {
             Speech::SimpleGroup { group, no_echo } => (group, no_echo),
             _ => (self.random.below(self.plan.groups), self.random.chance(30)),
@@ -180,18 +200,7 @@ impl Game {
         } else {
             None
         };
-        let picks = Picks {
-            excluded: if no_echo { vec![index] } else { Vec::new() },
-            wanted: None,
-        };
-        let number = self.model.publish(
-            Sender::Client(index),
-            hub,
-            Aim::Group(group),
-            picks,
-            ack_id.is_some(),
-        );
-        let text = format!("p{number}.{}", self.padding());
+        let number = self.send_publication(index, group, no_echo, ack_id);
         if is_json {
             let sent = self.model.publications[number].sent;
             // With an ack it is known when that comes.
@@ -203,21 +212,68 @@ impl Game {
                     None => Fate::Unknown,
                 };
             }
-            self.send_text(
-                index,
-                &json::publish(&group_name(group), &text, no_echo, ack_id),
-            );
-            self.expect_ack(
-                index,
-                ack_id,
-                Asked::Publish {
-                    group,
-                    index: number,
-                },
-            );
-        } else {
-            self.send_text(index, &text);
+            let asked = Asked::Publish {
+                group,
+                index: number,
+            };
+            self.expect_ack(index, ack_id, asked);
         }
+    }
+
+    /// Sends a publication; returns its number.
+    fn send_publication(
+        &mut self,
+        index: ActorIndex,
+        group: GroupIndex,
+        no_echo: bool,
+        ack_id: Option<u64>,
+    ) -> usize {
+        let picks = Picks {
+            excluded: if no_echo { vec![index] } else { Vec::new() },
+            wanted: None,
+        };
+        let (sender, aim) = (Sender::Client(index), Aim::Group(group));
+        let hub = self.actors[index].hub;
+        let number = self.model.publish(sender, hub, aim, picks, ack_id);
+        let mut text = format!("p{number}.{}", self.padding());
+        if self.actors[index].speech == Speech::Json {
+            text = json::publish(&group_name(group), &text, no_echo, ack_id);
+        }
+        self.send_text(index, &text);
+        number
+    }
+
+    /// Asks again, under the same id, for what may or may not have been carried out.
+    pub(super) fn retry(&mut self, actor: ActorIndex, ack_id: u64, mut asked: Asked) {
+        let id = Some(ack_id);
+        match asked {
+            Asked::Join { group, .. } => {
+                self.send_text(actor, &json::join(&group_name(group), id));
+                self.model.join_requested(actor, group);
+            }
+            Asked::Leave { group, .. } => {
+                self.send_text(actor, &json::leave(&group_name(group), id));
+                self.model.leave_requested(actor, group);
+            }
+            Asked::Publish {
+                group,
+                index: first,
+            } => {
+                let no_echo = !self.model.publications[first].picks.excluded.is_empty();
+                let number = self.send_publication(actor, group, no_echo, id);
+                self.model.publications[number].repeats = Some(first);
+                self.model.publications[number].fate = Fate::Unknown;
+            }
+            Asked::Event { .. } => {
+                let index = self.events.len();
+                asked = Asked::Event { index };
+                self.send_event_as(actor, id);
+            }
+            Asked::SetState { .. } | Asked::Subscribe { .. } | Asked::Unsubscribe { .. } => {
+                asked = self.send_group_state(actor, ack_id, asked);
+            }
+        }
+        self.expect_ack(actor, id, asked);
     }
 
     pub(super) fn padding(&mut self) -> String {
@@ -231,21 +287,32 @@ impl Game {
     }
 
     fn send_event(&mut self, index: ActorIndex) {
-        let number = self.events.len();
+        let is_json = self.actors[index].speech == Speech::Json;
+        let ack_id = if is_json {
+            self.ack_id(index, 80)
+        } else {
+            None
+        };
+        let asked = Asked::Event {
+            index: self.events.len(),
+        };
+        self.send_event_as(index, ack_id);
+        self.expect_ack(index, ack_id, asked);
+    }
+
+    fn send_event_as(&mut self, index: ActorIndex, ack_id: Option<u64>) {
+        let mut text = format!("e{}.", self.events.len());
         self.events.push(Sent {
             actor: index,
+            ack_id,
             decision: None,
             replied: false,
             never: self.handlers.are_off(),
         });
-        let text = format!("e{number}.");
         if self.actors[index].speech == Speech::Json {
-            let ack_id = self.ack_id(index, 80);
-            self.send_text(index, &json::event(&text, ack_id));
-            self.expect_ack(index, ack_id, Asked::Event { index: number });
-        } else {
-            self.send_text(index, &text);
+            text = json::event(&text, ack_id);
         }
+        self.send_text(index, &text);
     }
 
     fn ping(&mut self, index: ActorIndex) {
@@ -270,6 +337,7 @@ impl Game {
                 actor.silent = true;
                 actor.may_end = true;
             }
+            70..80 if actor.reliable.is_some() => self.break_off(index),
             70..80 => {
                 actor.vanished = true;
                 actor.may_end = true;

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use hubwire_core::ask::Answer;
 use hubwire_core::command::{Action, Command, Question, Selection, Target};
+use hubwire_core::inbox::Farewell;
 use hubwire_core::metrics::ShardNumbers;
+use hubwire_core::wheel::GRANULARITY_MS;
 use hubwire_proto::role::Permission;
 
 use super::super::model::{ActorIndex, Aim, Fate, Sender};
@@ -18,6 +20,7 @@ impl Game {
         for actor in &mut self.actors {
             actor.reading = true;
         }
+        self.call_back();
         // Sessions that wait for memory look again after a while, each at its own time.
         for round in 0..500 {
             self.settle();
@@ -27,8 +30,12 @@ impl Game {
             }
         }
         self.settle();
+        self.check_strangers();
+        self.check_sessions();
         self.check_requests();
         self.check_publications();
+        self.check_streams();
+        self.check_group_states();
         self.check_lists();
         self.check_rights();
         self.model.at_pause();
@@ -40,12 +47,17 @@ impl Game {
         self.settle();
     }
 
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         for round in 0.. {
             assert!(round < 200_000, "the node never comes to rest");
             let mut progress = false;
             for index in 0..self.actors.len() {
                 self.actors[index].client.pipe().arrive(usize::MAX);
+                if let Some(reliable) = &self.actors[index].reliable {
+                    for ghost in &reliable.ghosts {
+                        ghost.pipe().arrive(usize::MAX);
+                    }
+                }
                 progress |= self.receive(index, usize::MAX);
             }
             for shard in 0..self.world.shards() {
@@ -68,6 +80,48 @@ impl Game {
         }
     }
 
+    /// Brings most of those back that are away.
+    fn call_back(&mut self) {
+        for index in 0..self.actors.len() {
+            if self.actors[index].is_away() && self.random.chance(85) {
+                self.come_back(index);
+            }
+        }
+    }
+
+    /// Checks that the sessions of reliable clients are there or not, as they must be.
+    fn check_sessions(&mut self) {
+        for index in 0..self.actors.len() {
+            let actor = &self.actors[index];
+            if actor.reliable.is_none() || actor.ended {
+                continue;
+            }
+            let target = Target::Connection(actor.client.id);
+            let answers = self.ask(actor.hub, &target, Question::Recoverable);
+            let is_there = matches!(answers[..], [Answer::Exists(true)]);
+            let now = self.world.now;
+            let actor = &mut self.actors[index];
+            let Some(reliable) = &actor.reliable else {
+                continue;
+            };
+            let must = actor.is_live() && !actor.may_end && reliable.must_be_there(now);
+            assert!(
+                is_there || !must,
+                "the session of {actor:?} is gone at {now:?}"
+            );
+            let until = reliable.lease.may_until();
+            let may = until.is_none_or(|until| until.plus(GRANULARITY_MS) > now);
+            assert!(
+                may || !is_there,
+                "the session of {actor:?} is still there at {now:?}"
+            );
+            actor.ended |= !is_there;
+            if actor.is_live() {
+                actor.may_end = self.plan.may_end(true);
+            }
+        }
+    }
+
     fn check_requests(&mut self) {
         assert!(
             self.front.is_idle(),
@@ -84,16 +138,31 @@ impl Game {
             self.plan.short_of_memory || numbers.closed_for_memory == 0,
             "there was memory"
         );
+        assert!(
+            self.plan.small_replay || numbers.closed_replay_full == 0,
+            "there was room for unacknowledged messages"
+        );
         for actor in &mut self.actors {
-            if !actor.is_live() {
+            if !actor.is_present() {
                 continue;
             }
-            assert!(
-                actor.pending.is_empty(),
+            assert_eq!(
+                actor.requests.pending().next().map(|(id, _)| id),
+                None,
                 "actor {} waits for acks: {:?}",
                 actor.index,
-                actor.pending
+                actor.requests
             );
+            actor.requests.at_rest();
+            if let Some(reliable) = &mut actor.reliable {
+                reliable.numbers.at_rest();
+                assert!(
+                    reliable.lease.has_one_transport(),
+                    "an earlier transport of actor {} is still there",
+                    actor.index
+                );
+                reliable.ghosts.clear();
+            }
             assert_eq!(
                 (actor.pings, actor.frame_pings),
                 (0, 0),
@@ -116,12 +185,33 @@ impl Game {
             let Sender::Client(sender) = publication.sender else {
                 panic!("the front door is idle")
             };
-            let known = self.actors[sender].is_live() && !publication.has_ack;
+            let known = self.actors[sender].is_present() && publication.ack_id.is_none();
             publication.fate = if known { Fate::Accepted } else { Fate::Unknown };
         }
-        for actor in self.actors.iter().filter(|actor| actor.is_live()) {
-            self.model
-                .assert_complete(actor.index, actor.whereabouts(), self.world.now);
+        let now = self.world.now;
+        for actor in &mut self.actors {
+            if !actor.is_live() {
+                continue;
+            }
+            let missing = self.model.missing(actor.index, actor.whereabouts(), now);
+            if !actor.is_present() {
+                // It gets them when it comes back.
+                let owed = actor.reliable.as_mut().map(|reliable| &mut reliable.owed);
+                owed.unwrap().extend(missing);
+                continue;
+            }
+            let owed = actor
+                .reliable
+                .iter_mut()
+                .flat_map(|found| found.owed.drain(..));
+            let (model, of) = (&self.model, actor.index);
+            let missed = owed.filter(|index| !model.is_settled(*index, of, now));
+            let missing: Vec<usize> = missing.into_iter().chain(missed).collect();
+            assert!(
+                missing.is_empty(),
+                "publications never reached actor {of}: {missing:?}, the first {:?}",
+                self.model.publications[missing[0]]
+            );
         }
         // What is complete need not be looked at again.
         for publication in &mut self.model.publications {
@@ -140,16 +230,14 @@ impl Game {
             let listed = self.list(&target);
             for actor in self.actors.iter().filter(|actor| actor.hub == 0) {
                 let id = actor.client.id.text();
+                // Whoever is away may have come to the end of its window since it was looked at.
+                let (must, may) = (actor.is_present(), !actor.ended);
                 let (must, may) = match aim {
-                    Aim::Group(group) => {
-                        let must =
-                            actor.is_live() && self.model.is_certain_member(actor.index, group);
-                        (
-                            must,
-                            !actor.ended && self.model.may_be_member(actor.index, group),
-                        )
-                    }
-                    _ => (actor.is_live(), !actor.ended),
+                    Aim::Group(group) => (
+                        must && self.model.is_certain_member(actor.index, group),
+                        may && self.model.may_be_member(actor.index, group),
+                    ),
+                    _ => (must, may),
                 };
                 let is = listed.iter().any(|listed| listed == id.as_str());
                 assert!(
@@ -221,7 +309,7 @@ impl Game {
         let live: Vec<ActorIndex> = self
             .actors
             .iter()
-            .filter(|actor| actor.is_live())
+            .filter(|actor| actor.is_present())
             .map(|actor| actor.index)
             .collect();
         for index in live {
@@ -242,7 +330,7 @@ impl Game {
                     panic!("one shard was asked: {answers:?}")
                 };
                 // The node may have been short of memory meanwhile.
-                if !self.actors[index].is_live() {
+                if !self.actors[index].is_present() {
                     break;
                 }
                 assert!(
@@ -261,12 +349,13 @@ impl Game {
         }
         let shut_down = self.random.chance(40);
         if shut_down {
-            self.world.node.shut_down();
+            self.world.node.shut_down(Farewell::Forget);
         }
         for index in 0..self.actors.len() {
             let way = self.random.below(4);
             let actor = &mut self.actors[index];
-            if shut_down || !actor.is_live() {
+            if shut_down || !actor.is_up() {
+                actor.vanished |= !shut_down;
                 continue;
             }
             match way {
@@ -280,7 +369,7 @@ impl Game {
         }
         self.settle();
         if shut_down {
-            let late = self.actors.iter().find(|actor| actor.is_live());
+            let late = self.actors.iter().find(|actor| actor.is_present());
             assert!(
                 late.is_none(),
                 "{:?} was not told of the shutdown",
@@ -288,11 +377,12 @@ impl Game {
             );
         }
         // Five silent intervals of the longest kind and a closing handshake without an answer.
-        for _ in 0..16 {
+        for _ in 0..16 + self.plan.limits.recovery_window_ms / 10_000 + 1 {
             self.world.now = self.world.now.plus(10_000);
             self.settle();
         }
         self.world.assert_empty();
-        self.world.node.numbers()
+        self.counted.add(&self.world.node.numbers());
+        self.counted
     }
 }

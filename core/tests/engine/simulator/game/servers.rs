@@ -101,7 +101,7 @@ impl Game {
     fn send(&mut self, server: usize, hub: usize, aim: Aim, picks: Picks) -> (Action, Call) {
         let index = self
             .model
-            .publish(Sender::Rest(server), hub, aim, picks, false);
+            .publish(Sender::Rest(server), hub, aim, picks, None);
         let payload = format!("p{index}.{}", self.padding()).into_bytes().into();
         let origin = match aim {
             Aim::Group(group) => Origin::Group {
