@@ -76,7 +76,7 @@ impl Admin {
     }
 
     fn health(&self) -> Reply {
-        if self.front.node().is_draining() {
+        if self.front.is_closed() {
             reply::with_body(
                 StatusCode::SERVICE_UNAVAILABLE,
                 reply::TEXT,

@@ -2,7 +2,6 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use hubwire_core::id::NodeId;
@@ -10,18 +9,23 @@ use hubwire_core::node::Node;
 use socket2::{Domain, Socket, Type};
 use tokio::sync::watch;
 
-use crate::clock::now;
+use crate::clock::{now, now_in_milliseconds};
 use crate::config::{Config, Sources};
 use crate::engine_settings::{hub_table, limits};
 use crate::front::{FrontDoor, FrontSettings};
 use crate::keys::KeyStore;
 use crate::reload::Reloader;
+use crate::sessions_file::SessionsFile;
 use crate::shards::{Clock, Shards};
+use crate::shutdown::Shutdown;
 use crate::signals::{ReloadRequests, StopRequests};
 use crate::startup_screen::{self, Facts};
 use crate::telemetry::LogLevel;
 use crate::tls::Acceptor;
 use crate::{admin, descriptors};
+
+/// There is one node so far.
+const NODE: NodeId = NodeId(0);
 
 /// Threads of the front door. It is idle but for new connections and REST.
 const FRONT_DOOR_THREADS: usize = 2;
@@ -29,9 +33,6 @@ const FRONT_DOOR_THREADS: usize = 2;
 /// Connections that the system completes before they are accepted: as many as it allows, so that
 /// a whole fleet can come back at once.
 const BACKLOG: i32 = 4096;
-
-/// How often the end of the last connection is looked for while shutting down.
-const DRAIN_POLL: Duration = Duration::from_millis(5);
 
 /// Serves until a signal asks to stop. On the way a signal may ask to read `sources` again, from
 /// which `config` came.
@@ -42,6 +43,12 @@ const DRAIN_POLL: Duration = Duration::from_millis(5);
 pub fn run(config: &Config, sources: Sources, log_level: LogLevel) -> anyhow::Result<()> {
     let clock = Clock::start();
     let descriptors = descriptors::raise_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(FRONT_DOOR_THREADS)
+        .thread_name("front-door")
+        .enable_all()
+        .build()
+        .context("cannot start the front door")?;
     // Both addresses are taken before anything else happens, so that a conflict is the first and
     // only message.
     let listener = listen(config, config.listen)?;
@@ -63,35 +70,33 @@ pub fn run(config: &Config, sources: Sources, log_level: LogLevel) -> anyhow::Re
         None => None,
     };
     let node = Node::new(
-        NodeId(0),
+        NODE,
         config.shards,
         limits(config, descriptors.connections),
         hub_table(config),
     );
-    let shards = Shards::start(&node, clock)?;
-    let front = FrontDoor::new(
-        Arc::clone(&node),
-        shards.doorways.clone(),
-        clock,
-        FrontSettings::new(
-            config,
-            keys,
-            tls,
-            bound.port(),
-            descriptors.http_connections,
-        )?,
-    );
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(FRONT_DOOR_THREADS)
-        .thread_name("front-door")
-        .enable_all()
-        .build()
-        .context("cannot start the front door")?;
-
+    let running = i64::try_from(clock.now().0).unwrap_or_default();
+    node.set_start(now_in_milliseconds() - running);
+    let sessions_file = SessionsFile::new(config, &keys, NODE);
+    let settings = FrontSettings::new(
+        config,
+        keys,
+        tls,
+        bound.port(),
+        descriptors.http_connections,
+    )?;
+    // From here on a signal ends the node in order, or reloads it: before sessions are taken, which
+    // would be lost with a process that just ends.
+    let (mut stop, reload_requests) = {
+        let _runtime = runtime.enter();
+        (StopRequests::watch()?, ReloadRequests::watch()?)
+    };
+    let saved = sessions_file.as_ref().map(SessionsFile::take);
+    let (returning, restored) = saved.unwrap_or_default().seat(&node, clock.now());
+    let shards = Shards::start(&node, clock, returning)?;
+    let front = FrontDoor::new(Arc::clone(&node), shards.doorways.clone(), clock, settings);
+    front.count_restored(restored);
     runtime.block_on(async {
-        // From here on a signal ends the node in order, or reloads it.
-        let mut stop = StopRequests::watch()?;
-        let reload_requests = ReloadRequests::watch()?;
         let (ending, ended) = watch::channel(false);
         let serving = tokio::spawn(front.clone().serve(to_tokio(listener)?, ended.clone()));
         let reloader = Reloader {
@@ -102,31 +107,23 @@ pub fn run(config: &Config, sources: Sources, log_level: LogLevel) -> anyhow::Re
         };
         tokio::spawn(reloader.serve(reload_requests));
         if let Some(listener) = admin_listener {
-            tokio::spawn(admin::serve(front, to_tokio(listener)?, ended));
+            tokio::spawn(admin::serve(front.clone(), to_tokio(listener)?, ended));
         }
         greet(config, bound, admin_bound)?;
         tracing::info!(address = %bound, shards = config.shards, "serving");
 
         stop.next().await;
         tracing::info!("shutting down");
-        node.shut_down();
-        let deadline = config.limits.shutdown_timeout;
-        let drained = tokio::time::timeout(deadline, async {
-            while !shards.have_ended() {
-                tokio::time::sleep(DRAIN_POLL).await;
-            }
-            let _ = ending.send(true);
-            let _ = serving.await;
-        });
-        let in_time = tokio::select! {
-            drained = drained => drained.is_ok(),
-            // Asked twice, it ends at once.
-            () = stop.next() => false,
+        let shutdown = Shutdown {
+            node: &node,
+            shards: &shards,
+            front: &front,
+            limits: &config.limits,
+            sessions: sessions_file.as_ref(),
+            ending,
+            serving,
         };
-        if !in_time {
-            let connections = node.connections();
-            tracing::warn!(connections, "stopped before every client had closed");
-        }
+        shutdown.run(&mut stop).await;
         anyhow::Ok(())
     })?;
     // Whatever still hangs was given its time.

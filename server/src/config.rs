@@ -69,6 +69,8 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     /// Where [`Self::data_dir`] was given.
     pub data_dir_origin: Origin,
+    /// Whether the sessions of reliable clients survive a restart there.
+    pub keep_sessions: bool,
     /// Address of the admin listener; `None`: off.
     pub admin_listen: Option<SocketAddr>,
     /// Where [`Self::admin_listen`] was given.
@@ -193,6 +195,7 @@ impl Config {
             endpoint_origin: root.origin_of("endpoint"),
             data_dir: root.parsed("data_dir", data_dir)?,
             data_dir_origin: root.origin_of("data_dir"),
+            keep_sessions: root.boolean("keep_sessions")?.unwrap_or(true),
             admin_listen: root.parsed("admin_listen", network::address)?,
             admin_listen_origin: root.origin_of("admin_listen"),
             shards: root

@@ -4,6 +4,7 @@
 //! is in `rest`, what the admin listener shows in [`crate::admin`].
 
 mod auth;
+mod gate;
 mod hosts;
 mod recovery;
 mod upgrade;
@@ -22,14 +23,17 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::config::{AuthConfig, Config, ConfigError};
+use crate::dispatch::Dispatch;
 use crate::keys::KeyStore;
 use crate::listener::{self, Answer, Bounds, ListenerCounters, Reply, Service, reply};
 use crate::metrics::Counters;
 use crate::rest::{self, Rest, RestSettings};
+use crate::sessions_file::Restored;
 use crate::shards::{Clock, Doorway};
 use crate::tls::Acceptor;
 
 pub(crate) use auth::{Unauthorized, Verifier};
+use gate::Gate;
 pub(crate) use hosts::Hosts;
 
 /// How long an HTTP connection may rest between a response and the next request: longer than the
@@ -105,6 +109,8 @@ struct Inner {
     node: Arc<Node>,
     doorways: Vec<Arc<Doorway>>,
     verifier: Arc<Verifier>,
+    dispatch: Arc<Dispatch>,
+    gate: Gate,
     bounds: Bounds,
     rest: Rest,
     tls: Option<Arc<Acceptor>>,
@@ -147,8 +153,13 @@ impl FrontDoor {
             tls.is_some(),
             token_skew,
         ));
-        let rest = Rest::new(
+        let dispatch = Arc::new(Dispatch::new(
             Arc::clone(&node),
+            rest.ask_timeout,
+            Arc::clone(&counters),
+        ));
+        let rest = Rest::new(
+            Arc::clone(&dispatch),
             clock,
             Arc::clone(&verifier),
             rest,
@@ -159,6 +170,8 @@ impl FrontDoor {
             node,
             doorways,
             verifier,
+            dispatch,
+            gate: Gate::default(),
             bounds,
             rest,
             tls,
@@ -177,6 +190,21 @@ impl FrontDoor {
         let bounds = self.inner.bounds.clone();
         let tls = self.inner.tls.clone();
         listener::serve(self.inner, listener, tls, bounds, counters, ending).await;
+    }
+
+    /// Lets nobody in any more: health turns bad, and clients and REST get 503.
+    pub(crate) fn close(&self) {
+        self.inner.gate.close();
+    }
+
+    /// Whether the door was closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.inner.gate.is_closed()
+    }
+
+    /// Resolves once no request is under way and no socket on its way to a shard.
+    pub(crate) async fn emptied(&self) {
+        self.inner.gate.emptied().await;
     }
 
     /// The node behind the door.
@@ -199,6 +227,11 @@ impl FrontDoor {
         self.inner.tls.as_ref()
     }
 
+    /// Notes what became of the sessions that an earlier process had saved.
+    pub(crate) fn count_restored(&self, restored: Restored) {
+        self.inner.counters.restored(restored);
+    }
+
     /// What its listener counts.
     pub(crate) fn listener_counters(&self) -> &ListenerCounters {
         &self.inner.listener
@@ -217,9 +250,10 @@ impl Service for Inner {
                 rest::method_not_allowed("GET").into()
             }
             Route::Client { hub } => self.connect(&request, hub, peer),
-            Route::Hub { hub, segments } => {
-                self.rest.answer(request, hub, &segments, peer).await.into()
-            }
+            Route::Hub { hub, segments } => match self.gate.enter() {
+                Some(_pass) => self.rest.answer(request, hub, &segments, peer).await.into(),
+                None => rest::shutting_down().into(),
+            },
             Route::Unknown => rest::not_found().into(),
         }
     }
@@ -227,7 +261,7 @@ impl Service for Inner {
 
 impl Inner {
     fn health(&self) -> Reply {
-        reply::empty(if self.node.is_draining() {
+        reply::empty(if self.gate.is_closed() {
             StatusCode::SERVICE_UNAVAILABLE
         } else {
             StatusCode::OK

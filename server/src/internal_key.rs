@@ -36,6 +36,10 @@ pub(crate) enum Purpose {
     ClientTokens,
     /// Where the next page of a list begins.
     Cursors,
+    /// What a client needs to come back to its connection.
+    ReconnectionTokens,
+    /// The file that carries sessions over a restart.
+    SavedSessions,
 }
 
 /// Why the key cannot be had.
@@ -89,6 +93,8 @@ impl InternalKey {
         self.0.derive(match purpose {
             Purpose::ClientTokens => "hubwire client tokens 1",
             Purpose::Cursors => "hubwire continuation tokens 1",
+            Purpose::ReconnectionTokens => "hubwire reconnection tokens 1",
+            Purpose::SavedSessions => "hubwire saved sessions 1",
         })
     }
 

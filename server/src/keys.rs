@@ -18,6 +18,7 @@ pub struct KeyStore {
     /// From `data_dir`; without it the keys of issued tokens follow from the access keys.
     stored: Option<InternalKey>,
     cursor_key: AccessKey,
+    reconnection_key: AccessKey,
 }
 
 /// The keys at one moment. A request uses one such value from its beginning to its end.
@@ -70,6 +71,7 @@ impl KeyStore {
             .unwrap_or_else(|| InternalKey::derive(&access.primary));
         Self {
             cursor_key: internal.for_purpose(Purpose::Cursors),
+            reconnection_key: internal.for_purpose(Purpose::ReconnectionTokens),
             current: ArcSwap::from_pointee(Keys::new(access, stored.as_ref())),
             stored,
         }
@@ -83,6 +85,17 @@ impl KeyStore {
     /// Seals continuation tokens for as long as the process lives.
     pub(crate) fn cursor_key(&self) -> &AccessKey {
         &self.cursor_key
+    }
+
+    /// Signs reconnection tokens. It stays when access keys change, as the connections do.
+    pub(crate) fn reconnection_key(&self) -> &AccessKey {
+        &self.reconnection_key
+    }
+
+    /// Seals the sessions that wait in `data_dir` for the next process; `None` without `data_dir`.
+    pub(crate) fn session_key(&self) -> Option<AccessKey> {
+        let stored = self.stored.as_ref()?;
+        Some(stored.for_purpose(Purpose::SavedSessions))
     }
 
     /// Takes other access keys from now on. Tokens signed with a key that is not among them are
@@ -178,6 +191,7 @@ mod tests {
             &keys.access.primary,
             keys.client_token_key(),
             store.cursor_key(),
+            store.reconnection_key(),
         ];
         for (index, key) in all.iter().enumerate() {
             assert!(!all[..index].contains(key));

@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use hubwire_core::metrics::MetricKind;
 use hubwire_core::node::Node;
 use hyper::StatusCode;
 
 use crate::listener::ListenerCounters;
+use crate::sessions_file::Restored;
 use crate::tls::Acceptor;
 
 /// Why a client did not get in.
@@ -24,16 +25,12 @@ pub(crate) enum Rejection {
     Hub,
     /// The node is shutting down.
     Draining,
-    /// It asked for an earlier connection that cannot be had.
-    Recovery,
     /// No token, or one that is not believed.
     Token,
     /// The token names groups that cannot be, or too many.
     Groups,
     /// The parameters of a simple client make no sense.
     Mode,
-    /// It wants a subprotocol that is not spoken.
-    Subprotocol,
     /// The node is full.
     NodeFull,
     /// Something failed here.
@@ -41,24 +38,58 @@ pub(crate) enum Rejection {
 }
 
 impl Rejection {
-    const NAMES: [&str; 10] = [
+    const NAMES: [&str; 8] = [
         "not_an_upgrade",
         "hub",
         "draining",
-        "recovery",
         "token",
         "groups",
         "mode",
-        "subprotocol",
         "node_full",
         "internal",
     ];
+}
+
+/// What became of a client that wants its earlier connection back, as far as the front door knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Recovery {
+    /// Its socket went to the shard that has the connection.
+    HandedOver,
+    /// Its reconnection token is missing, expired or not for this connection.
+    Token,
+    /// The connection has ended, or never was.
+    NotFound,
+    /// The shard had no room for the question or did not answer in time.
+    NoAnswer,
+    /// Too many sockets wait for the shard.
+    Full,
+    /// The socket broke.
+    Broken,
+}
+
+impl Recovery {
+    const NAMES: [&str; 6] = [
+        "handed_over",
+        "token",
+        "not_found",
+        "no_answer",
+        "full",
+        "broken",
+    ];
+
+    /// Its name in metrics and logs.
+    pub(crate) fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
 }
 
 /// What the front door counts.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     rejections: [AtomicU64; Rejection::NAMES.len()],
+    recoveries: [AtomicU64; Recovery::NAMES.len()],
+    /// Set once, at start.
+    restored: OnceLock<Restored>,
     asks_missed: AtomicU64,
     reloads: AtomicU64,
     refused_reloads: AtomicU64,
@@ -102,6 +133,16 @@ impl Counters {
     /// Counts a client that did not get in.
     pub(crate) fn reject(&self, why: Rejection) {
         self.rejections[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a client that wants its earlier connection back.
+    pub(crate) fn recovery(&self, outcome: Recovery) {
+        self.recoveries[outcome as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes what became of the sessions that an earlier process had saved.
+    pub(crate) fn restored(&self, restored: Restored) {
+        let _ = self.restored.set(restored);
     }
 
     /// Counts a command or question that met no room or no answer in time.
@@ -243,24 +284,18 @@ fn front_door(page: &mut Page, counters: &Counters, listener: &ListenerCounters)
     let missed = get(&counters.asks_missed);
     page.counter(
         "asks_missed",
-        "REST requests that shards did not take or answer in time.",
+        "REST requests and recoveries that shards did not take or answer in time.",
         missed,
     );
-    page.head(
+    page.labelled(
         "configuration_reloads_total",
-        "counter",
         "Reloads of the configuration.",
+        "result",
+        [
+            (&"applied", &counters.reloads),
+            (&"refused", &counters.refused_reloads),
+        ],
     );
-    for (result, count) in [
-        ("applied", &counters.reloads),
-        ("refused", &counters.refused_reloads),
-    ] {
-        page.line(
-            "configuration_reloads_total",
-            &format!("result=\"{result}\""),
-            get(count),
-        );
-    }
     let [hits, misses, evictions] = counters.filter_cache.read();
     page.counter(
         "filter_cache_hits",
@@ -277,17 +312,31 @@ fn front_door(page: &mut Page, counters: &Counters, listener: &ListenerCounters)
         "Parsed filters that were forgotten for want of room.",
         evictions,
     );
-    page.head(
+    page.labelled(
         "clients_rejected_total",
-        "counter",
         "Clients that did not get in.",
+        "reason",
+        Rejection::NAMES.iter().zip(&counters.rejections),
     );
-    for (name, count) in Rejection::NAMES.iter().zip(&counters.rejections) {
-        page.line(
-            "clients_rejected_total",
-            &format!("reason=\"{name}\""),
-            get(count),
-        );
+    page.labelled(
+        "recoveries_total",
+        "Clients that wanted an earlier connection back.",
+        "result",
+        Recovery::NAMES.iter().zip(&counters.recoveries),
+    );
+    let restored = counters.restored.get().copied().unwrap_or_default();
+    page.head(
+        "restored_sessions_total",
+        "counter",
+        "Sessions that the process before had saved.",
+    );
+    for (result, count) in [
+        ("waiting", restored.waiting),
+        ("expired", restored.expired),
+        ("no_room", restored.no_room),
+    ] {
+        let labels = format!("result=\"{result}\"");
+        page.line("restored_sessions_total", &labels, count);
     }
     page.head(
         "rest_requests_total",
@@ -352,6 +401,21 @@ impl Page {
             self.0,
             "# HELP hubwire_{name} {help}\n# TYPE hubwire_{name} {kind}\n"
         );
+    }
+
+    /// A counter of which one label has a few fixed values.
+    fn labelled<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        counts: impl IntoIterator<Item = (&'a &'static str, &'a AtomicU64)>,
+    ) {
+        self.head(name, "counter", help);
+        for (value, count) in counts {
+            let labels = format!("{label}=\"{value}\"");
+            self.line(name, &labels, count.load(Ordering::Relaxed));
+        }
     }
 
     fn line(&mut self, name: &str, labels: &str, value: u64) {

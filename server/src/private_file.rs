@@ -8,6 +8,9 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
+/// Digits in the name of an unfinished file.
+const DRAFT_DIGITS: usize = 16;
+
 /// Creates a folder, and those above it that are missing, for the owner only. One that is there
 /// stays as it is.
 ///
@@ -28,10 +31,11 @@ pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
 ///
 /// What the system says; [`ErrorKind::AlreadyExists`] if there is one, which is left alone.
 pub(crate) fn create(path: &Path, text: &str) -> io::Result<()> {
-    through_draft(path, text, |draft| match fs::hard_link(draft, path) {
+    let write = |file: &mut File| file.write_all(text.as_bytes());
+    through_draft(path, write, |draft| match fs::hard_link(draft, path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
             // Some file systems have no links. There it is not whole at once.
-            write_new(path, text)
+            write_new(path, write)
         }
         linked => linked,
     })
@@ -43,7 +47,48 @@ pub(crate) fn create(path: &Path, text: &str) -> io::Result<()> {
 ///
 /// What the system says.
 pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
-    through_draft(path, text, |draft| fs::rename(draft, path))
+    replace_with(path, |file| file.write_all(text.as_bytes()))
+}
+
+/// Puts a file that `write` fills at `path`, in place of the one that is there.
+///
+/// # Errors
+///
+/// What the system says, or `write`.
+pub(crate) fn replace_with(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    through_draft(path, write, |draft| fs::rename(draft, path))
+}
+
+/// Gives a file another name in its folder, in place of the one that has it.
+///
+/// # Errors
+///
+/// What the system says.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    sync_folder(folder_of(to))
+}
+
+/// Removes what is left of files at `path` that a process has begun and did not finish. What
+/// cannot be removed stays.
+pub(crate) fn remove_drafts(path: &Path) {
+    let Some(name) = path.file_name() else { return };
+    let is_draft = |other: &Path| {
+        let suffix = other.extension().and_then(|suffix| suffix.to_str());
+        other.file_stem() == Some(name)
+            && suffix.is_some_and(|suffix| {
+                suffix.len() == DRAFT_DIGITS && u64::from_str_radix(suffix, 16).is_ok()
+            })
+    };
+    let entries = fs::read_dir(folder_of(path)).into_iter().flatten();
+    for entry in entries.flatten() {
+        if is_draft(&entry.path()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// An empty file that is there only to be locked. It is created if it is missing.
@@ -57,22 +102,26 @@ pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
 
 fn through_draft(
     path: &Path,
-    text: &str,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
     name: impl FnOnce(&Path) -> io::Result<()>,
 ) -> io::Result<()> {
     let draft = unused_name(path)?;
-    let named = write_new(&draft, text).and_then(|()| name(&draft));
+    let named = write_new(&draft, write).and_then(|()| name(&draft));
     // The text has its name by now; a draft that stays is as private.
     let _ = fs::remove_file(&draft);
     named?;
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    sync_folder(folder.unwrap_or(Path::new(".")))
+    sync_folder(folder_of(path))
 }
 
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
+fn write_new(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let mut file = owner_only().create_new(true).open(path)?;
-    file.write_all(text.as_bytes())?;
+    write(&mut file)?;
     file.sync_all()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    folder.unwrap_or(Path::new("."))
 }
 
 fn owner_only() -> OpenOptions {
@@ -86,7 +135,8 @@ fn owner_only() -> OpenOptions {
 fn unused_name(path: &Path) -> io::Result<PathBuf> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
-    Ok(path.with_added_extension(format!("{:016x}", u64::from_ne_bytes(random))))
+    let number = u64::from_ne_bytes(random);
+    Ok(path.with_added_extension(format!("{number:0DRAFT_DIGITS$x}")))
 }
 
 /// A new name is durable once its folder is.
@@ -122,6 +172,12 @@ mod tests {
         assert_eq!(again.kind(), ErrorKind::AlreadyExists);
         check("first");
         replace(&path, "third").unwrap();
+        check("third");
+        let broken = replace_with(&path, |_| Err(ErrorKind::StorageFull.into())).unwrap_err();
+        assert_eq!(broken.kind(), ErrorKind::StorageFull);
+        check("third");
+        fs::write(path.with_added_extension("0123456789abcdef"), "").unwrap();
+        remove_drafts(&path);
         check("third");
     }
 

@@ -11,11 +11,7 @@ use std::path::Path;
 ///
 /// If it cannot be read, is something else, or is larger than `most` bytes.
 pub(crate) fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    // Opening a device may do something already, so it is looked at before, and again after: it
-    // may have been replaced in between.
-    check(&path.metadata()?)?;
     let file = open(path)?;
-    check(&file.metadata()?)?;
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|size| size > most) {
@@ -35,6 +31,20 @@ pub(crate) fn read_text(path: &Path, most: u64) -> io::Result<String> {
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8"))
 }
 
+/// The regular file at `path`, or that a symbolic link there leads to, for reading.
+///
+/// # Errors
+///
+/// If it cannot be opened or is something else.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    // Opening a device may do something already, so it is looked at before, and again after: it
+    // may have been replaced in between.
+    check(&path.metadata()?)?;
+    let file = open_at_once(path)?;
+    check(&file.metadata()?)?;
+    Ok(file)
+}
+
 fn check(metadata: &std::fs::Metadata) -> io::Result<()> {
     if metadata.is_file() {
         Ok(())
@@ -47,7 +57,7 @@ fn check(metadata: &std::fs::Metadata) -> io::Result<()> {
 
 /// Does not wait for a writer, should this be a pipe by now.
 #[cfg(unix)]
-fn open(path: &Path) -> io::Result<File> {
+fn open_at_once(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;
 
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
@@ -55,7 +65,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 #[cfg(not(unix))]
-fn open(path: &Path) -> io::Result<File> {
+fn open_at_once(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).open(path)
 }
 

@@ -8,7 +8,6 @@
 
 mod body;
 mod cursor;
-mod dispatch;
 mod error;
 mod filters;
 mod list;
@@ -24,7 +23,6 @@ use std::time::Duration;
 use hubwire_core::ask::{Answer, ReplyTo};
 use hubwire_core::command::{Action, Excluded, GroupNames, Question, Selection};
 use hubwire_core::id::ConnectionId;
-use hubwire_core::node::Node;
 use hubwire_core::publication::{Origin, Publication};
 use hubwire_proto::metadata::Metadata;
 use hubwire_proto::name::HubName;
@@ -38,6 +36,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Request, StatusCode};
 
+use crate::dispatch::Dispatch;
 use crate::front::{Hosts, Verifier};
 use crate::listener::{Query, Reply, reply};
 use crate::metrics::Counters;
@@ -47,7 +46,6 @@ use crate::telemetry::redact_url;
 use body::Bodies;
 pub(crate) use body::{BYTES_AT_ONCE as BODY_BYTES_AT_ONCE, TIMEOUT as BODY_TIMEOUT};
 use cursor::CursorKey;
-use dispatch::Dispatch;
 use error::{RestError, Severity};
 use filters::Filters;
 use rate::Rate;
@@ -88,7 +86,7 @@ impl RestSettings {
 pub(crate) struct Rest {
     settings: RestSettings,
     verifier: Arc<Verifier>,
-    dispatch: Dispatch,
+    dispatch: Arc<Dispatch>,
     bodies: Bodies,
     filters: Filters,
     rate: Option<Rate>,
@@ -106,10 +104,10 @@ struct Call<'a> {
 }
 
 impl Rest {
-    /// REST on `node`, whose shards count time by `clock`, for the bearers of tokens that
-    /// `verifier` believes.
+    /// REST on the shards that `dispatch` leads to and that count time by `clock`, for the bearers
+    /// of tokens that `verifier` believes.
     pub(crate) fn new(
-        node: Arc<Node>,
+        dispatch: Arc<Dispatch>,
         clock: Clock,
         verifier: Arc<Verifier>,
         settings: RestSettings,
@@ -120,7 +118,7 @@ impl Rest {
             bodies: Bodies::new(settings.body_bytes),
             filters: Filters::new(settings.filter_cache_bytes, Arc::clone(&counters)),
             rate: Rate::new(settings.requests_per_second),
-            dispatch: Dispatch::new(node, settings.ask_timeout, Arc::clone(&counters)),
+            dispatch,
             settings,
             verifier,
             clock,
@@ -371,9 +369,9 @@ impl Rest {
         question: Question,
     ) -> Result<Vec<Answer>, RestError> {
         let ask = |reply| Action::Ask { question, reply };
-        self.dispatch
-            .ask(call.hub.key(), target, Selection::default(), ask)
-            .await
+        let everybody = Selection::default();
+        let answers = self.dispatch.ask(call.hub.key(), target, everybody, ask);
+        Ok(answers.await?)
     }
 }
 
@@ -404,6 +402,11 @@ fn applied(answers: &[Answer]) -> Option<Applied> {
 fn excluded(ids: &[Cow<'_, str>]) -> Excluded {
     let ids = ids.iter().filter_map(|id| ConnectionId::parse(id));
     Excluded::from_ids(ids.collect())
+}
+
+/// The response of a server that is about to end.
+pub(crate) fn shutting_down() -> Reply {
+    finish(RestError::unavailable("The server is shutting down.").into_reply())
 }
 
 /// The response for a path that means nothing.

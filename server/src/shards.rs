@@ -7,7 +7,7 @@ mod clock;
 mod socket;
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,10 +15,13 @@ use anyhow::Context as _;
 use hubwire_core::handler::Builtin;
 use hubwire_core::id::{ShardId, Slot};
 use hubwire_core::inbox::Wake;
-use hubwire_core::node::Node;
+use hubwire_core::node::{Node, Seat};
 use hubwire_core::settings::TickBudget;
 use hubwire_core::shard::{NextTick, Readiness, Shard, TransportKey};
+use hubwire_core::snapshot::{RestoredMessages, SessionRecord};
 use mio::{Events, Poll, Token, Waker};
+
+use crate::sessions_file::Returning;
 
 pub use clock::Clock;
 pub use socket::{Shared, Socket};
@@ -41,29 +44,52 @@ pub struct Shards {
 }
 
 impl Shards {
-    /// Starts a thread for each shard of `node`.
+    /// Starts a thread for each shard of `node`, and gives `returning` sessions to the shards of
+    /// their seats. They can be found when this returns.
     ///
     /// # Errors
     ///
     /// If the system refuses a poller or a thread.
-    pub fn start(node: &Arc<Node>, clock: Clock) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        node: &Arc<Node>,
+        clock: Clock,
+        returning: Returning,
+    ) -> anyhow::Result<Self> {
         let mut shards = Self {
             doorways: Vec::new(),
             threads: Vec::new(),
         };
-        for id in node.shards().iter() {
+        let mut by_shard: Vec<Vec<_>> = node.shards().iter().map(|_| Vec::new()).collect();
+        for (seat, record) in returning.sessions {
+            let shard = seat.shard().index();
+            by_shard[shard].push((seat, record));
+        }
+        let (ready, all_ready) = mpsc::channel();
+        for (id, saved) in node.shards().iter().zip(by_shard) {
             let poll = Poll::new().context("cannot create a poller")?;
             let waker = Waker::new(poll.registry(), WAKE).context("cannot create a waker")?;
             node.inbox(id).set_waker(Arc::new(InboxWaker(waker)));
             let doorway = Shard::<Socket>::doorway(node, id);
             shards.doorways.push(Arc::clone(&doorway));
-            let node = Arc::clone(node);
+            let start = Start {
+                poll,
+                node: Arc::clone(node),
+                id,
+                doorway,
+                clock,
+                saved,
+                messages: returning.messages.clone(),
+                ready: ready.clone(),
+            };
             let thread = std::thread::Builder::new()
                 .name(format!("shard-{}", id.0))
-                .spawn(move || run_to_the_end(poll, &node, id, doorway, clock))
+                .spawn(move || run_to_the_end(start))
                 .context("cannot start a shard's thread")?;
             shards.threads.push(thread);
         }
+        drop(ready);
+        // Ends when every shard has dropped its end, which none does before it is ready.
+        while all_ready.recv().is_ok() {}
         Ok(shards)
     }
 
@@ -83,10 +109,24 @@ impl Wake for InboxWaker {
     }
 }
 
+/// What a shard's thread begins with.
+struct Start {
+    poll: Poll,
+    node: Arc<Node>,
+    id: ShardId,
+    doorway: Arc<Doorway>,
+    clock: Clock,
+    saved: Vec<(Seat, SessionRecord)>,
+    messages: RestoredMessages,
+    /// Dropped when the saved sessions can be found.
+    ready: mpsc::Sender<()>,
+}
+
 /// Runs a shard. A node that lost one would look healthy and leave its clients hanging, so then
 /// the process ends and whoever supervises it starts another.
-fn run_to_the_end(poll: Poll, node: &Arc<Node>, id: ShardId, doorway: Arc<Doorway>, clock: Clock) {
-    let shard = || run(poll, node, id, doorway, clock);
+fn run_to_the_end(start: Start) {
+    let id = start.id;
+    let shard = || run(start);
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(shard)) {
         Ok(Ok(())) => return,
         Ok(Err(error)) => tracing::error!(shard = id.0, %error, "a shard failed"),
@@ -95,23 +135,25 @@ fn run_to_the_end(poll: Poll, node: &Arc<Node>, id: ShardId, doorway: Arc<Doorwa
     std::process::exit(1);
 }
 
-fn run(
-    mut poll: Poll,
-    node: &Arc<Node>,
-    id: ShardId,
-    doorway: Arc<Doorway>,
-    clock: Clock,
-) -> io::Result<()> {
+fn run(start: Start) -> io::Result<()> {
+    let Start {
+        mut poll,
+        node,
+        id,
+        doorway,
+        clock,
+        saved,
+        messages,
+        ready,
+    } = start;
     let shared = Shared::new(poll.registry().try_clone()?);
     let upstream = Box::new(Builtin);
-    let mut shard = Shard::new(
-        id,
-        Arc::clone(node),
-        shared,
-        upstream,
-        doorway,
-        TickBudget::default(),
-    );
+    let mut shard = Shard::new(id, node, shared, upstream, doorway, TickBudget::default());
+    for (seat, record) in saved {
+        // Those whose time ended meanwhile are dropped with their seats.
+        shard.restore(seat, record, &messages);
+    }
+    drop((messages, ready));
     let mut events = Events::with_capacity(EVENTS);
     let mut next = NextTick::Now;
     while !shard.has_ended() {

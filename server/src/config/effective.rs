@@ -28,6 +28,7 @@ pub(super) fn render(config: &Config) -> String {
         Some(path) => toml.text("data_dir", &path.to_string_lossy()),
         None => toml.comment("data_dir is not set"),
     }
+    toml.bare("keep_sessions", config.keep_sessions);
     match config.admin_listen {
         Some(address) => toml.text("admin_listen", &address.to_string()),
         None => toml.comment("admin_listen is off"),

@@ -116,10 +116,19 @@ pub(super) const ROOT: &[Key] = &[
         Shape::Text,
         Default::Nothing,
         "Directory for state that survives a restart, created if it is missing: `internal.key`, which \
-         signs the client tokens that `:generateToken` issues. Without it they follow from the \
-         access keys.",
+         signs the client tokens that `:generateToken` issues and all reconnection tokens, and the \
+         sessions of reliable clients while the server is stopped. Without it these tokens follow \
+         from the access keys.",
     )
     .flag("--data-dir"),
+    Key::new(
+        "keep_sessions",
+        Shape::Boolean,
+        Default::Derived("`true`"),
+        "Whether reliable clients find their connections again after a restart: a node that is \
+         stopped writes them to `data_dir`, and the next one reads them there. Without `data_dir` it \
+         has no effect.",
+    ),
     Key::new(
         "admin_listen",
         Shape::Text,

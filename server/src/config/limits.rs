@@ -120,12 +120,30 @@ limits! {
     outbound_queue_bytes "outbound_queue_bytes": usize = 16 * MIB, 64 * KIB..=4 * GIB, "bytes",
         "Bytes waiting for one client after an attempt to write.",
         "That client is slow: it is closed with 1008.";
+    recovery_window "recovery_seconds": Duration = 30, 1..=3600, "seconds",
+        "Time that a reliable client without a socket has to come back. A restart of the server counts.",
+        "The connection ends; coming back is refused with 1008.";
+    replay_messages "replay_messages": usize = 1000, 1..=1_000_000, "messages",
+        "Messages that one reliable client has not acknowledged, connected or not.",
+        "That client is slow: it is closed with 1008 and cannot come back.";
+    replay_bytes "replay_bytes": usize = 16 * MIB, 64 * KIB..=4 * GIB, "bytes",
+        "Bytes that one reliable client has not acknowledged, connected or not.",
+        "That client is slow: it is closed with 1008 and cannot come back.";
+    snapshot_bytes "snapshot_bytes": usize = GIB, MIB..=1024 * GIB, "bytes",
+        "The file in `data_dir` that carries sessions over a restart; a shared payload counts once.",
+        "The largest sessions are left out, which the log says; their clients get 1008 after the restart. A larger file is set aside.";
     node_queued_bytes "node_queued_bytes": usize = GIB, MIB..=1024 * GIB, "bytes",
         "Bytes waiting for all clients of the node; a shared payload counts once. The group names of bulk calls may take an eighth as much besides.",
         "The clients with the largest queues are closed first. A bulk call that waited `ask_timeout_seconds` gets 503.";
     groups_per_connection "groups_per_connection": usize = 1000, 1..=1_000_000, "groups",
         "Groups that one connection is a member of.",
         "Joining one more fails; the connection stays.";
+    streams_per_connection "streams_per_connection": usize = 100, 1..=10_000, "streams",
+        "Streams that one connection has open at once.",
+        "Starting one more fails; the connection stays.";
+    group_state_bytes "group_state_bytes": usize = 4 * KIB, 0..=MIB, "bytes",
+        "Keys and values of the state that one connection sets in one group.",
+        "Setting it fails; the state before it stays.";
     parked_input_bytes "parked_input_bytes": usize = 64 * KIB, KIB..=16 * MIB, "bytes",
         "Input held for one connection while it waits for an event handler or for room.",
         "Its socket is not read until it goes on.";
@@ -144,8 +162,11 @@ limits! {
     filter_cache_bytes "filter_cache_bytes": usize = MIB, 0..=GIB, "bytes",
         "Parsed filters that are kept for requests with the same text; 0 keeps none.",
         "Those not used for longest are forgotten.";
+    quiesce_timeout "quiesce_seconds": Duration = 5, 0..=600, "seconds",
+        "Time at a stop, before clients are closed, for requests under way and messages already taken; at most `shutdown_seconds`.",
+        "What is still under way is cut off; its senders have no answer.";
     shutdown_timeout "shutdown_seconds": Duration = 10, 1..=600, "seconds",
-        "Time from the signal to stop until the process ends.",
+        "Time from the signal to stop until the process ends; longer only if writing the sessions file takes longer.",
         "What is still connected is dropped; the exit code stays 0.";
     token_skew "token_skew_seconds": Duration = 300, 0..=3600, "seconds",
         "Difference between the clocks of the token's issuer and of this node.",
@@ -174,6 +195,24 @@ impl Limits {
             (
                 "outbound_queue_bytes",
                 self.outbound_queue_bytes,
+                "node_queued_bytes",
+                self.node_queued_bytes,
+            ),
+            (
+                "message_bytes",
+                self.message_bytes,
+                "replay_bytes",
+                self.replay_bytes,
+            ),
+            (
+                "rest_body_bytes",
+                self.rest_body_bytes,
+                "replay_bytes",
+                self.replay_bytes,
+            ),
+            (
+                "replay_bytes",
+                self.replay_bytes,
                 "node_queued_bytes",
                 self.node_queued_bytes,
             ),

@@ -14,7 +14,7 @@ use hubwire_proto::name::HubName;
 use hubwire_proto::percent;
 use hubwire_proto::role::Permissions;
 use hubwire_proto::simple::SimpleMode;
-use hubwire_proto::subprotocol::{self, ClientProtocol, Selection};
+use hubwire_proto::subprotocol;
 use hubwire_proto::token::Claims;
 use hubwire_proto::ws::handshake::{self, UpgradeRequest};
 use hyper::header::{
@@ -28,9 +28,6 @@ use super::{Inner, recovery};
 use crate::listener::{Answer, Query, Reply, Upgrade, reply};
 use crate::metrics::Rejection;
 use crate::telemetry::redact_url;
-
-/// The query parameter that asks for an earlier connection.
-const CONNECTION_ID: &str = "awps_connection_id";
 
 /// Why a client does not get in. The text is the body of the response.
 struct Refusal {
@@ -106,37 +103,24 @@ impl Inner {
         let accept = handshake::accept_key(check_upgrade(request)?);
         let query = Query::parse(request.uri().query());
         let hub = hub_of(in_path, &query)?;
-        if self.node.is_draining() {
+        let Some(pass) = self.gate.enter() else {
             let text = "The server is shutting down.";
             return Err(Refusal::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 Rejection::Draining,
                 text,
             ));
-        }
+        };
         let lines = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL);
         let offered = handshake::offered_subprotocols(lines.iter().map(HeaderValue::as_bytes));
         let selection = subprotocol::select(&offered);
-        if query.has(CONNECTION_ID) {
-            // No connection outlives its socket yet, so there is nothing to come back to. Only a
-            // refusal inside WebSocket makes clients start afresh.
-            self.counters.reject(Rejection::Recovery);
-            let answer = match selection {
-                Selection::Accept { answer, .. } => answer,
-                Selection::Unsupported(name) => Some(name),
-            };
-            return Ok(switch(&accept, answer, recovery::refuse()));
+        if recovery::is_asked_for(&query) {
+            let (answer, then) = self.recover(&query, &hub, &offered, selection, pass);
+            return Ok(switch(&accept, answer, then));
         }
         let claims = self.authenticate(request, &query, &hub)?;
         let groups = initial_groups(&claims, self.node.limits().groups_per_connection)?;
         let mode = mode_of(&query)?;
-        let (protocol, answer) = match selection {
-            Selection::Accept { protocol, answer } => (protocol, answer),
-            Selection::Unsupported(name) => {
-                let text = subprotocol::unsupported_text(name);
-                return Err(Refusal::bad_request(Rejection::Subprotocol, &text));
-            }
-        };
         let permissions = self.permissions(&claims, &hub);
         let seat = self.take_seat()?;
         let doorway = self
@@ -151,14 +135,16 @@ impl Inner {
                 text,
             ));
         };
+        let protocol = selection
+            .subprotocol
+            .map_or(Protocol::Simple(mode), Protocol::PubSub);
+        let keys = self.verifier.key_store();
+        let reconnection_token =
+            recovery::issue(keys, seat.connection(), &hub, selection.subprotocol);
         let hub: Arc<str> = hub.key().into();
         let user = claims.and_then(|claims| claims.subject).map(Arc::from);
-        let protocol = match protocol {
-            ClientProtocol::Simple => Protocol::Simple(mode),
-            ClientProtocol::Json => Protocol::Json,
-            ClientProtocol::Protobuf => Protocol::Protobuf,
-        };
         let hand_over: Upgrade = Box::new(move |stream, mut unread| {
+            let _pass = pass;
             // A socket that broke meanwhile gives its seat back.
             if let Ok((transport, decrypted)) = stream.into_socket() {
                 unread.extend(decrypted);
@@ -171,11 +157,12 @@ impl Inner {
                     protocol,
                     permissions,
                     groups,
+                    reconnection_token,
                 });
             }
             Box::pin(std::future::ready(()))
         });
-        Ok(switch(&accept, answer, hand_over))
+        Ok(switch(&accept, selection.answer, hand_over))
     }
 
     /// The claims of the client's token; `None` if it has none and needs none.

@@ -10,6 +10,7 @@ use hyper::StatusCode;
 use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
 
+use crate::dispatch::Missed;
 use crate::front::Unauthorized;
 use crate::listener::{Reply, reply};
 
@@ -122,7 +123,7 @@ impl RestError {
     }
 
     /// The node cannot do it now; nothing was done, or it is unknown whether it was.
-    pub(super) fn unavailable(message: &'static str) -> Self {
+    pub(super) fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "Error.ServiceUnavailable",
@@ -184,6 +185,15 @@ impl From<Fault> for RestError {
         Self {
             target: fault.target,
             ..Self::new(StatusCode::BAD_REQUEST, "Error.BadRequest", fault.message)
+        }
+    }
+}
+
+impl From<Missed> for RestError {
+    fn from(missed: Missed) -> Self {
+        match missed {
+            Missed::TooMany => Self::too_many_requests(Duration::from_secs(1)),
+            Missed::NoRoom | Missed::NoAnswer => Self::unavailable(missed.to_string()),
         }
     }
 }

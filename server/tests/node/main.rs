@@ -13,9 +13,13 @@ mod listing;
 #[cfg(target_os = "linux")]
 mod memory;
 mod protobuf;
+mod recovery;
+mod reliable;
 #[cfg(unix)]
 mod reload;
 mod rest;
+#[cfg(unix)]
+mod restart;
 #[cfg(unix)]
 mod shutdown;
 mod slow;

@@ -7,12 +7,13 @@ mod schema;
 use prost::Message as _;
 use schema::{
     Ack, Any, Connected, Data, DataMessage, Disconnected, Downstream, Empty, Event, Group,
-    MessageData, Request, Response, SendToGroup, System, Upstream,
+    MessageData, Request, Response, SendToGroup, SequenceAck, StreamStart, System, Upstream,
 };
 
 use crate::support::{self, Client, Connect, Server, Token, on_one_and_four_shards};
 
 const PROTOBUF: &str = "protobuf.webpubsub.azure.v1";
+const RELIABLE: &str = "protobuf.reliable.webpubsub.azure.v1";
 
 /// A protobuf client that may do everything, and its id.
 fn connect(server: &Server, hub: &str, user: &str) -> (Client, String) {
@@ -20,12 +21,7 @@ fn connect(server: &Server, hub: &str, user: &str) -> (Client, String) {
         .role("webpubsub.joinLeaveGroup")
         .role("webpubsub.sendToGroup")
         .user(user);
-    let connect = Connect::to(hub, &token).offering(PROTOBUF);
-    let mut client = connect.open(server).unwrap();
-    assert_eq!(client.subprotocol.as_deref(), Some(PROTOBUF));
-    let Some(System::Connected(connected)) = system(&mut client) else {
-        panic!("not greeted");
-    };
+    let (client, connected) = greeted(Connect::to(hub, &token), server, PROTOBUF);
     let Connected {
         connection_id,
         user_id,
@@ -34,6 +30,15 @@ fn connect(server: &Server, hub: &str, user: &str) -> (Client, String) {
     assert_eq!((&*user_id, &*reconnection_token), (user, ""));
     assert_eq!(connection_id.len(), 32);
     (client, connection_id)
+}
+
+fn greeted(connect: Connect, server: &Server, subprotocol: &str) -> (Client, Connected) {
+    let mut client = connect.offering(subprotocol).open(server).unwrap();
+    assert_eq!(client.subprotocol.as_deref(), Some(subprotocol));
+    match system(&mut client) {
+        Some(System::Connected(connected)) => (client, connected),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn send(client: &mut Client, request: Request) {
@@ -181,11 +186,15 @@ fn what_cannot_be_read_is_said_and_ends_the_connection() {
         let event = Event {
             event: "e".to_owned(),
             data: some(Data::Text(String::new())),
-            stream: Some(Empty {}),
+            stream: Some(StreamStart::default()),
             ..Event::default()
         };
         let event = Request::Event(event);
-        check(&|client| send(client, event.clone()), 1007, "streams");
+        check(
+            &|client| send(client, event.clone()),
+            1007,
+            "an event cannot be a stream",
+        );
         // Case 57.
         let no_data = Request::SendToGroup(SendToGroup {
             group: "room".to_owned(),
@@ -242,5 +251,64 @@ fn metadata_of_rest_reaches_protobuf_clients() {
         };
         assert_eq!(message.data, some(Data::Text("hi".to_owned())));
         assert_eq!(message.metadata["trace"], "7");
+    });
+}
+
+#[test]
+fn a_reliable_client_gets_numbers_and_comes_back() {
+    on_one_and_four_shards("", |server| {
+        let token = Token::client(server, "chat").role("webpubsub.joinLeaveGroup.room");
+        let (mut client, first) = greeted(Connect::to("chat", &token), server, RELIABLE);
+        let numbered = |group: Option<&str>, data: &str, number: u64| {
+            let Response::Data(message) = delivered(group, Data::Text(data.to_owned())) else {
+                panic!("not data");
+            };
+            Response::Data(DataMessage {
+                sequence_id: Some(number),
+                ..message
+            })
+        };
+        let path = format!("/api/hubs/chat/connections/{}/:send", first.connection_id);
+        // Acks have no number.
+        join(&mut client, "room", 1);
+        rest(server, &path, "text/plain", "one");
+        rest(
+            server,
+            "/api/hubs/chat/groups/room/:send",
+            "text/plain",
+            "two",
+        );
+        assert_eq!(receive(&mut client), numbered(None, "one", 1));
+        assert_eq!(receive(&mut client), numbered(Some("room"), "two", 2));
+        send(
+            &mut client,
+            Request::SequenceAck(SequenceAck { sequence_id: 1 }),
+        );
+        send(&mut client, Request::Ping(Empty {}));
+        assert_eq!(receive(&mut client), Response::Pong(Empty {}));
+        drop(client);
+        // Case 50: what REST allows meanwhile holds.
+        let grant = format!(
+            "/api/hubs/chat/permissions/joinLeaveGroup/connections/{}?targetName=other",
+            first.connection_id
+        );
+        assert_eq!(server.rest("PUT", &grant).status, 200);
+        let recovery = format!(
+            "/client/hubs/chat?awps_connection_id={}&awps_reconnection_token={}",
+            first.connection_id, first.reconnection_token
+        );
+        let (mut client, again) = greeted(Connect::at(&recovery), server, RELIABLE);
+        assert_eq!(again.connection_id, first.connection_id);
+        assert!(!again.reconnection_token.is_empty());
+        assert_eq!(receive(&mut client), numbered(Some("room"), "two", 2));
+        join(&mut client, "other", 2);
+        // Case 51.
+        let group = "room".to_owned();
+        let ack_id = Some(1);
+        send(&mut client, Request::JoinGroup(Group { group, ack_id }));
+        let Response::Ack(ack) = receive(&mut client) else {
+            panic!("no ack");
+        };
+        assert_eq!(ack.error.unwrap().name, "Duplicate");
     });
 }

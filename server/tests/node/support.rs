@@ -3,6 +3,7 @@
 mod http;
 mod process;
 pub(crate) mod raw;
+mod reliable;
 pub(crate) mod secure;
 mod socket;
 mod tokens;
@@ -14,7 +15,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 pub(crate) use http::{Request, Response};
 pub(crate) use process::{PRIMARY_KEY, SECONDARY_KEY, Server};
 pub(crate) use raw::Raw;
-pub(crate) use socket::{Client, Connect, JSON};
+pub(crate) use reliable::{Lost, Reliable, is_refused};
+pub(crate) use socket::{Client, Connect, JSON, JSON_RELIABLE};
 pub(crate) use tokens::Token;
 
 /// Longer than anything here takes unless it is broken.
@@ -49,4 +51,11 @@ pub(crate) fn descriptors_suffice(needed: u64) -> bool {
     };
     setrlimit(Resource::Nofile, raised).is_ok()
         && limit.maximum.is_none_or(|maximum| maximum >= needed)
+}
+
+/// Sends a text to whatever in hub `chat`.
+pub(crate) fn publish(server: &Server, target: &str, text: &str) {
+    let path = format!("/api/hubs/chat/{target}/:send");
+    let request = Request::new("POST", &path).body("text/plain", text);
+    assert_eq!(server.send(request.authorized(server)).status, 202);
 }

@@ -77,6 +77,14 @@ impl Request {
         Response::read(stream, self.method == "HEAD")
     }
 
+    /// Sends the request and gives the status, or nothing if the connection ends before.
+    pub(crate) fn try_send(&self, stream: &mut (impl Read + Write), host: &str) -> Option<u16> {
+        stream.write_all(&self.bytes(host)).ok()?;
+        let mut byte = [0];
+        stream.read_exact(&mut byte).ok()?;
+        Some(Response::read(&mut byte.chain(stream), false).status)
+    }
+
     /// The request as bytes.
     pub(crate) fn bytes(&self, host: &str) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.path);

@@ -16,6 +16,9 @@ pub(crate) const SECONDARY_KEY: &str = "the-secondary-key-of-the-node-under-test
 /// Set, every test of this target runs over TLS, through a relay: an environment variable.
 const OVER_TLS: &str = "HUBWIRE_TEST_TLS";
 
+/// What stands for the server's own directory in its settings.
+const DATA_DIR: &str = "DATA_DIR";
+
 /// The configuration file.
 const FILE: &str = "hubwire.toml";
 
@@ -25,7 +28,7 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     admin: SocketAddr,
     log: Arc<Mutex<String>>,
-    directory: tempfile::TempDir,
+    directory: Arc<tempfile::TempDir>,
     /// Between the tests and the server if they run over TLS.
     relay: Option<Relay>,
 }
@@ -56,18 +59,51 @@ impl Server {
 
     /// The same with a certificate of its own making.
     pub(crate) fn start_with_dev_tls_and_without_page_cache(shards: usize) -> Self {
-        Self::start_with_tls(shards, "", without_page_cache, true)
+        Self::start_with_own_tls(shards, "", without_page_cache)
     }
 
     /// Starts a server with a certificate of its own making.
     pub(crate) fn start_with_dev_tls(shards: usize, settings: &str) -> Self {
-        Self::start_with_tls(shards, settings, |binary| Command::new(binary), true)
+        Self::start_with_own_tls(shards, settings, |binary| Command::new(binary))
+    }
+
+    fn start_with_own_tls(
+        shards: usize,
+        settings: &str,
+        command: impl Fn(&str) -> Command,
+    ) -> Self {
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        Self::start_with_tls(directory, shards, settings, command, true)
+    }
+
+    /// Starts a server with the directory of this one, which has ended.
+    pub(crate) fn start_again(&self, shards: usize, settings: &str) -> Self {
+        assert!(self.child.lock().unwrap().try_wait().unwrap().is_some());
+        let directory = Arc::clone(&self.directory);
+        Self::start_in(directory, shards, settings, |binary| Command::new(binary))
+    }
+
+    /// Stops this server as a supervisor would, and starts another with its directory.
+    pub(crate) fn restart(&self, shards: usize, settings: &str) -> Self {
+        self.terminate();
+        assert_eq!(self.exited().code(), Some(0), "{}", self.log());
+        self.start_again(shards, settings)
     }
 
     fn start_with(shards: usize, settings: &str, command: impl Fn(&str) -> Command) -> Self {
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        Self::start_in(directory, shards, settings, command)
+    }
+
+    fn start_in(
+        directory: Arc<tempfile::TempDir>,
+        shards: usize,
+        settings: &str,
+        command: impl Fn(&str) -> Command,
+    ) -> Self {
         // Tests of certificates say so themselves.
         let over_tls = std::env::var_os(OVER_TLS).is_some() && !settings.contains("[tls]");
-        let mut server = Self::start_with_tls(shards, settings, command, over_tls);
+        let mut server = Self::start_with_tls(directory, shards, settings, command, over_tls);
         if over_tls {
             let relay = Relay::start(server.address, &server.authority_file());
             server.address = relay.address;
@@ -82,13 +118,15 @@ impl Server {
     }
 
     fn start_with_tls(
+        directory: Arc<tempfile::TempDir>,
         shards: usize,
         settings: &str,
         command: impl Fn(&str) -> Command,
         dev_tls: bool,
     ) -> Self {
-        let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join(FILE);
+        let data_dir = directory.path().display().to_string();
+        let settings = settings.replace(DATA_DIR, &data_dir);
         let text = format!(
             "listen = \"127.0.0.1:0\"
 admin_listen = \"127.0.0.1:0\"
@@ -251,6 +289,12 @@ access_keys.secondary = \"{SECONDARY_KEY}\"
 
     fn all_reloads(&self) -> u64 {
         self.reloads("applied") + self.reloads("refused")
+    }
+
+    /// Ends the process without a warning.
+    pub(crate) fn kill(&self) {
+        self.signal(rustix::process::Signal::KILL);
+        self.exited();
     }
 
     /// Asks the process to stop.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::{PATIENCE, Request, Server};
+use super::{JSON, JSON_RELIABLE, PATIENCE, Request, Server};
 
 pub(crate) const TEXT: u8 = 0x1;
 pub(crate) const BINARY: u8 = 0x2;
@@ -28,17 +28,22 @@ pub(crate) type Frame = (u8, Vec<u8>);
 impl Raw {
     /// A client of the json subprotocol in `hub`, with a signed token.
     pub(crate) fn json(server: &Server, hub: &str, token: &str) -> Self {
-        Self::upgrade(server, server.dial(), hub, token, true)
+        Self::upgrade(server, server.dial(), hub, token, Some(JSON))
+    }
+
+    /// A client of the reliable json subprotocol.
+    pub(crate) fn json_reliable(server: &Server, hub: &str, token: &str) -> Self {
+        Self::upgrade(server, server.dial(), hub, token, Some(JSON_RELIABLE))
     }
 
     /// A simple client.
     pub(crate) fn simple(server: &Server, hub: &str, token: &str) -> Self {
-        Self::upgrade(server, server.dial(), hub, token, false)
+        Self::upgrade(server, server.dial(), hub, token, None)
     }
 
     /// A client of the json subprotocol for which the system holds little that it does not read.
     pub(crate) fn stalled(server: &Server, hub: &str, token: &str) -> Self {
-        Self::upgrade(server, dial_stalled(server), hub, token, true)
+        Self::upgrade(server, dial_stalled(server), hub, token, Some(JSON))
     }
 
     /// A second handle of the same socket.
@@ -66,11 +71,11 @@ impl<S: Read + Write> Raw<S> {
         mut stream: S,
         hub: &str,
         token: &str,
-        is_json: bool,
+        subprotocol: Option<&str>,
     ) -> Self {
         let mut request = Request::upgrade(&format!("/client/hubs/{hub}?access_token={token}"));
-        if is_json {
-            request = request.header("Sec-WebSocket-Protocol", super::socket::JSON);
+        if let Some(subprotocol) = subprotocol {
+            request = request.header("Sec-WebSocket-Protocol", subprotocol);
         }
         let response = request.send(&mut stream, &server.authority());
         assert_eq!(response.status, 101);

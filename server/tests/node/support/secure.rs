@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsConnector;
 
 use super::raw::dial_stalled;
-use super::{Raw, Request, Response, Server};
+use super::{JSON, Raw, Request, Response, Server};
 
 /// A connection with TLS.
 pub(crate) type Secure = StreamOwned<ClientConnection, TcpStream>;
@@ -59,7 +59,7 @@ impl Trust {
 
     /// A client of the json subprotocol that was greeted.
     pub(crate) fn json(&self, server: &Server, token: &str) -> Raw<Secure> {
-        let mut client = Raw::upgrade(server, self.connect(server), "chat", token, true);
+        let mut client = Raw::upgrade(server, self.connect(server), "chat", token, Some(JSON));
         assert!(client.text().contains("connected"));
         client
     }
@@ -67,7 +67,7 @@ impl Trust {
     /// A client of the json subprotocol for which the system holds little that it does not read.
     pub(crate) fn stalled(&self, server: &Server, token: &str) -> Raw<Secure> {
         let stream = self.shake_hands(dial_stalled(server)).unwrap();
-        Raw::upgrade(server, stream, "chat", token, true)
+        Raw::upgrade(server, stream, "chat", token, Some(JSON))
     }
 
     pub(crate) fn send(&self, server: &Server, request: &Request) -> Response {

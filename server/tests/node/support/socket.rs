@@ -11,6 +11,7 @@ use tungstenite::{HandshakeError, Message, WebSocket};
 use super::{Server, Token};
 
 pub(crate) const JSON: &str = "json.webpubsub.azure.v1";
+pub(crate) const JSON_RELIABLE: &str = "json.reliable.webpubsub.azure.v1";
 
 /// How to connect.
 pub(crate) struct Connect {
@@ -142,6 +143,41 @@ impl Client {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Reads to the end of the stream, which is neither a message nor a close frame.
+    pub(crate) fn cut_off(&mut self) {
+        match self.socket.read() {
+            Err(tungstenite::Error::Io(_) | tungstenite::Error::Protocol(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// As [`request`](Self::request), or nothing from a server that goes away.
+    pub(crate) fn try_request(&mut self, request: &Value) -> Option<Value> {
+        self.acks += 1;
+        let mut request = request.clone();
+        request["ackId"] = json!(self.acks);
+        self.socket.send(Message::text(request.to_string())).ok()?;
+        loop {
+            match self.socket.read().ok()? {
+                Message::Text(text) => {
+                    let message: Value = serde_json::from_str(&text).unwrap();
+                    return (message["type"] == "ack").then_some(message);
+                }
+                Message::Ping(_) | Message::Pong(_) => {}
+                _ => return None,
+            }
+        }
+    }
+
+    /// Sends a request with the next ack id and gives its answer.
+    pub(crate) fn request(&mut self, request: &Value) -> Value {
+        self.acks += 1;
+        let mut request = request.clone();
+        request["ackId"] = json!(self.acks);
+        self.send(&request.to_string());
+        self.message()
     }
 
     pub(crate) fn send(&mut self, text: &str) {

@@ -1,4 +1,5 @@
-//! From REST to the shards: commands with room in every inbox or none, questions with a deadline.
+//! From the front door to the shards: commands with room in every inbox or none, questions with a
+//! deadline.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,17 +14,27 @@ use hubwire_proto::rest::Target;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::error::RestError;
 use crate::metrics::Counters;
 
 /// How often a node whose queues are over their bound is looked at again.
 const MEMORY_RETRY: Duration = Duration::from_millis(10);
 
-const NO_ROOM: &str = "The server has no room for the request now.";
-const NO_ANSWER: &str = "The server did not answer the request in time.";
+/// Why a command did not get through. The text is for callers of REST.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Missed {
+    /// A shard that is concerned had no room in time; nothing was done.
+    #[error("The server has no room for the request now.")]
+    NoRoom,
+    /// A shard gave no answer in time; it is unknown whether anything was done.
+    #[error("The server did not answer the request in time.")]
+    NoAnswer,
+    /// Too many wait already (`limits.pending_asks`); nothing was done.
+    #[error("There are more requests than the server takes.")]
+    TooMany,
+}
 
 /// Sends commands to the shards of a node.
-pub(super) struct Dispatch {
+pub(crate) struct Dispatch {
     node: Arc<Node>,
     timeout: Duration,
     room: Arc<Room>,
@@ -54,7 +65,7 @@ impl Drop for OpenQuestion<'_> {
 
 impl Dispatch {
     /// A way to the shards of `node`. A command may take `timeout`, and so may its answer.
-    pub(super) fn new(node: Arc<Node>, timeout: Duration, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(node: Arc<Node>, timeout: Duration, counters: Arc<Counters>) -> Self {
         let room = Arc::<Room>::default();
         node.set_front_door_waker(Arc::clone(&room) as Arc<dyn Wake>);
         Self {
@@ -66,7 +77,7 @@ impl Dispatch {
     }
 
     /// The account of queued bytes.
-    pub(super) fn memory(&self) -> &Arc<NodeMemory> {
+    pub(crate) fn memory(&self) -> &Arc<NodeMemory> {
         self.node.memory()
     }
 
@@ -75,8 +86,8 @@ impl Dispatch {
     ///
     /// # Errors
     ///
-    /// 503 if they were not in time.
-    pub(super) async fn wait_for_memory(&self) -> Result<(), RestError> {
+    /// [`Missed::NoRoom`] if they were not in time.
+    pub(crate) async fn wait_for_memory(&self) -> Result<(), Missed> {
         self.wait_while(NodeMemory::is_full).await
     }
 
@@ -84,20 +95,20 @@ impl Dispatch {
     ///
     /// # Errors
     ///
-    /// 503 if they did not in time.
-    pub(super) async fn group_names<'n>(
+    /// [`Missed::NoRoom`] if they did not in time.
+    pub(crate) async fn group_names<'n>(
         &self,
         names: impl IntoIterator<Item = &'n str>,
-    ) -> Result<Arc<GroupNames>, RestError> {
+    ) -> Result<Arc<GroupNames>, Missed> {
         self.wait_while(NodeMemory::is_full_for_commands).await?;
         Ok(GroupNames::new(names, self.memory()))
     }
 
-    async fn wait_while(&self, is_full: fn(&NodeMemory) -> bool) -> Result<(), RestError> {
+    async fn wait_while(&self, is_full: fn(&NodeMemory) -> bool) -> Result<(), Missed> {
         let deadline = Instant::now() + self.timeout;
         while is_full(self.node.memory()) {
             if Instant::now() >= deadline {
-                return Err(self.missed(NO_ROOM));
+                return Err(self.missed(Missed::NoRoom));
             }
             tokio::time::sleep(MEMORY_RETRY).await;
         }
@@ -108,14 +119,14 @@ impl Dispatch {
     ///
     /// # Errors
     ///
-    /// 503 if one of them had no room in time.
-    pub(super) async fn send(
+    /// [`Missed::NoRoom`].
+    pub(crate) async fn send(
         &self,
         hub: &str,
         target: &Target,
         selection: Selection,
         action: Action,
-    ) -> Result<(), RestError> {
+    ) -> Result<(), Missed> {
         let Some(target) = known(target) else {
             return Ok(());
         };
@@ -135,18 +146,32 @@ impl Dispatch {
     ///
     /// # Errors
     ///
-    /// 429 if too many wait already; 503 if one of them had no room or gave no answer in time, when
-    /// it may have been carried out all the same.
-    pub(super) async fn ask(
+    /// [`Missed`].
+    pub(crate) async fn ask(
         &self,
         hub: &str,
         target: &Target,
         selection: Selection,
         action: impl FnOnce(ReplyTo) -> Action,
-    ) -> Result<Vec<Answer>, RestError> {
-        let Some(target) = known(target) else {
-            return Ok(Vec::new());
-        };
+    ) -> Result<Vec<Answer>, Missed> {
+        match known(target) {
+            Some(target) => self.ask_shards(hub, target, selection, action).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// As [`ask`](Self::ask), about a target as the shards know it.
+    ///
+    /// # Errors
+    ///
+    /// [`Missed`].
+    pub(crate) async fn ask_shards(
+        &self,
+        hub: &str,
+        target: command::Target,
+        selection: Selection,
+        action: impl FnOnce(ReplyTo) -> Action,
+    ) -> Result<Vec<Answer>, Missed> {
         let to = self.node.route(hub, &target);
         if to.is_empty() {
             return Ok(Vec::new());
@@ -161,10 +186,7 @@ impl Dispatch {
             .node
             .asks()
             .open(to.len(), on_complete)
-            .map_err(|TooManyAsks| {
-                self.counters.ask_missed();
-                RestError::too_many_requests(Duration::from_secs(1))
-            })?;
+            .map_err(|TooManyAsks| self.missed(Missed::TooMany))?;
         let _question = OpenQuestion {
             node: &self.node,
             reply_to,
@@ -178,7 +200,7 @@ impl Dispatch {
         self.send_by(&command, to, deadline).await?;
         match timeout_at(deadline, answers).await {
             Ok(Ok(answers)) => Ok(answers),
-            Ok(Err(_)) | Err(_) => Err(self.missed(NO_ANSWER)),
+            Ok(Err(_)) | Err(_) => Err(self.missed(Missed::NoAnswer)),
         }
     }
 
@@ -187,7 +209,7 @@ impl Dispatch {
         command: &Command,
         to: ShardSet,
         deadline: Instant,
-    ) -> Result<(), RestError> {
+    ) -> Result<(), Missed> {
         loop {
             // Listening begins before the attempt, so that no wake is missed in between.
             let mut room = std::pin::pin!(self.room.0.notified());
@@ -196,14 +218,14 @@ impl Dispatch {
                 return Ok(());
             }
             if timeout_at(deadline, room).await.is_err() {
-                return Err(self.missed(NO_ROOM));
+                return Err(self.missed(Missed::NoRoom));
             }
         }
     }
 
-    fn missed(&self, text: &'static str) -> RestError {
+    fn missed(&self, missed: Missed) -> Missed {
         self.counters.ask_missed();
-        RestError::unavailable(text)
+        missed
     }
 }
 
@@ -247,14 +269,14 @@ mod tests {
         }
     }
 
-    async fn send(dispatch: &Dispatch) -> Result<(), RestError> {
+    async fn send(dispatch: &Dispatch) -> Result<(), Missed> {
         let everybody = Selection::default();
         dispatch
             .send("chat", &Target::Hub, everybody, leave())
             .await
     }
 
-    async fn exists(dispatch: &Dispatch, target: &Target) -> Result<Vec<Answer>, RestError> {
+    async fn exists(dispatch: &Dispatch, target: &Target) -> Result<Vec<Answer>, Missed> {
         let ask = |reply| Action::Ask {
             question: Question::Exists,
             reply,
@@ -265,12 +287,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_shard_without_room_in_time_is_unavailable_and_gets_nothing() {
+    async fn a_shard_without_room_in_time_gets_nothing() {
         let (node, dispatch) = dispatch(Duration::from_millis(20));
         let inbox = node.inbox(ShardId(0));
         let taken = inbox.try_reserve().unwrap();
         let error = send(&dispatch).await.unwrap_err();
-        assert_eq!(error.status, hyper::StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(error, Missed::NoRoom);
         assert!(inbox.is_empty());
         let _ = inbox.give_back(taken);
         send(&dispatch).await.unwrap();
@@ -296,10 +318,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_question_without_an_answer_in_time_is_unavailable_and_forgotten() {
+    async fn a_question_without_an_answer_in_time_is_forgotten() {
         let (node, dispatch) = dispatch(Duration::from_millis(20));
         let error = exists(&dispatch, &Target::Hub).await.unwrap_err();
-        assert_eq!(error.status, hyper::StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(error, Missed::NoAnswer);
         assert!(node.asks().is_empty());
         // One that could not be answered anyway is not even asked.
         let nobody = Target::Connection("missing".to_owned());
@@ -319,7 +341,7 @@ mod tests {
         let queued = dispatch.send("chat", &Target::Hub, everybody, join).await;
         queued.unwrap();
         let error = dispatch.group_names(["g"]).await.unwrap_err();
-        assert_eq!(error.status, hyper::StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(error, Missed::NoRoom);
         dispatch.wait_for_memory().await.unwrap();
         let mut taken = std::collections::VecDeque::new();
         node.inbox(ShardId(0)).take(1, &mut taken);
@@ -328,11 +350,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_question_too_many_is_told_to_come_back() {
+    async fn one_question_too_many_is_not_asked() {
         let (node, dispatch) = dispatch(Duration::from_secs(60));
         let waiting = node.asks().open(1, Box::new(|_| ())).unwrap();
         let error = exists(&dispatch, &Target::Hub).await.unwrap_err();
-        assert_eq!(error.status, hyper::StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(error, Missed::TooMany);
         node.asks().cancel(waiting);
     }
 }
