@@ -5,10 +5,11 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::stamp;
+use crate::subprotocol::Subprotocol;
 
 /// Loads a Web PubSub server and prints one line of JSON with what it took.
 ///
-/// The server is any that speaks json.webpubsub.azure.v1 at an http:// endpoint. With
+/// The server is any that speaks one of the four predefined subprotocols at an http:// endpoint. With
 /// --server-pid, the CPU time and memory of a server on this machine are part of the result.
 #[derive(Debug, Parser)]
 #[command(version)]
@@ -26,13 +27,19 @@ pub(crate) struct Common {
     #[arg(
         long,
         global = true,
-        env = "HUBWIRE_BENCH_CONNECTION_STRING",
+        env = "HUBWIRE_CONNECTION_STRING",
         hide_env_values = true
     )]
     pub(crate) connection_string: Option<String>,
     /// Hub to connect to
     #[arg(long, global = true, default_value = "bench")]
     pub(crate) hub: String,
+    /// What clients speak [default: json; json.reliable for recover]
+    #[arg(long, global = true, value_enum, value_name = "NAME")]
+    pub(crate) subprotocol: Option<Subprotocol>,
+    /// Seconds in which a reliable client acknowledges once, if messages arrived; 0 for never
+    #[arg(long, global = true, value_name = "S", default_value = "1", value_parser = seconds)]
+    pub(crate) sequence_ack_interval: Duration,
     /// Process id of a server on this machine (Linux); its children count too
     #[arg(long, global = true, value_name = "PID")]
     pub(crate) server_pid: Option<u32>,
@@ -61,8 +68,20 @@ pub(crate) enum Scenario {
     Connect(ConnectArgs),
     /// Many connections that do nothing
     Idle(IdleArgs),
+    /// Reliable clients that are cut at once, miss messages, and come back
+    Recover(RecoverArgs),
     /// Publishing through the REST API to a group with one subscriber
     Rest(RestArgs),
+}
+
+impl Cli {
+    /// What the clients of this run speak.
+    pub(crate) fn subprotocol(&self) -> Subprotocol {
+        self.common.subprotocol.unwrap_or(match self.scenario {
+            Scenario::Recover(_) => Subprotocol::JsonReliable,
+            _ => Subprotocol::Json,
+        })
+    }
 }
 
 /// How long to measure.
@@ -150,6 +169,28 @@ pub(crate) struct IdleArgs {
     /// Seconds to wait before memory is read and the measurement begins
     #[arg(long, value_name = "S", default_value = "1", value_parser = seconds)]
     pub(crate) settle: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecoverArgs {
+    /// Members of one group that are cut
+    #[arg(long, default_value_t = 5000, value_parser = at_least_one)]
+    pub(crate) connections: usize,
+    /// Messages that each of them misses
+    #[arg(long, value_name = "K", default_value_t = 10)]
+    pub(crate) missed: u64,
+    /// Bytes of text in a message
+    #[arg(long, value_name = "B", default_value_t = 128, value_parser = payload_size)]
+    pub(crate) size: usize,
+    /// Wait for somebody to restart the server before they come back
+    #[arg(long, conflicts_with = "server_pid")]
+    pub(crate) restart: bool,
+    /// Seconds between two attempts of a client
+    #[arg(long, value_name = "S", default_value = "1", value_parser = seconds)]
+    pub(crate) retry: Duration,
+    /// Seconds after which a client gives up
+    #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
+    pub(crate) give_up: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -241,6 +282,22 @@ mod tests {
     }
 
     #[test]
+    fn clients_are_reliable_where_they_have_to_be() {
+        fn check(arguments: &str, expect: Subprotocol) {
+            let words = ["hubwire-bench"].into_iter().chain(arguments.split(' '));
+            let cli = Cli::try_parse_from(words).expect("valid");
+            assert_eq!(cli.subprotocol(), expect, "{arguments}");
+        }
+        check("fanout", Subprotocol::Json);
+        check("recover", Subprotocol::JsonReliable);
+        check(
+            "idle --subprotocol protobuf.reliable",
+            Subprotocol::ProtobufReliable,
+        );
+        check("recover --subprotocol json", Subprotocol::Json);
+    }
+
+    #[test]
     fn options_are_read_or_refused_by_name() {
         fn check(arguments: &str, refused: Option<&str>) {
             let words = ["hubwire-bench"].into_iter().chain(arguments.split(' '));
@@ -257,6 +314,16 @@ mod tests {
         check("--hub h --server-pid 7 idle --one-group --settle 0.5", None);
         check("rest --token fresh --connections 4", None);
         check("connect --members 1 --sources 1", None);
+        check(
+            "fanout --subprotocol protobuf --sequence-ack-interval 0",
+            None,
+        );
+        check(
+            "--subprotocol json.reliable recover --missed 0 --restart",
+            None,
+        );
+        check("recover --restart --server-pid 7", Some("--restart"));
+        check("idle --subprotocol json.webpubsub", Some("json.reliable"));
         check("", Some("unrecognized subcommand"));
         check("fanout --size 25", Some("from 26"));
         check("fanout --duration=-1", Some("--duration"));

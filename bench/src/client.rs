@@ -1,39 +1,43 @@
-//! One client of the server: WebSocket, subprotocol `json.webpubsub.azure.v1`.
+//! One client of the server: WebSocket, and one of the predefined subprotocols.
 //!
 //! A state machine over [`Socket`]: dial, upgrade, `connected`, `joinGroup` if it is to be a
-//! member, then count deliveries (protocol notes: client protocol, json).
+//! member, then count deliveries (protocol notes: client protocol). A reliable client also counts
+//! their numbers, acknowledges them when it is told to, and can continue on a new socket.
 
-use std::borrow::Cow;
 use std::io;
 
 use hubwire_proto::ws::Opcode;
 use hubwire_proto::ws::client::{ServerFrame, read_frame};
-use serde::Deserialize;
 
 use crate::failure::{Cause, Stage};
 use crate::frames::{self, MAX_PAYLOAD};
 use crate::http;
 use crate::ledger::Ledger;
 use crate::publication::Publication;
+use crate::sequence::{Place, Sequence};
 use crate::socket::Socket;
 use crate::stamp::Stamp;
+use crate::subprotocol::{Notice, Subprotocol};
 
-pub(crate) const SUBPROTOCOL: &str = "json.webpubsub.azure.v1";
 /// The key of every handshake and its answer: the pair that RFC 6455 §1.3 shows.
 pub(crate) const HANDSHAKE_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const HANDSHAKE_ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 /// How much of an unexpected message an error shows.
 const SHOWN_MESSAGE: usize = 300;
+const NORMAL_CLOSURE: u16 = 1000;
+/// The close code after which a session is gone for good.
+pub(crate) const POLICY_VIOLATION: u16 = 1008;
 
 /// What a client is for, decided before it dials.
 #[derive(Debug)]
 pub(crate) struct ClientPlan {
+    pub(crate) subprotocol: Subprotocol,
     /// The whole upgrade request, token included.
     pub(crate) upgrade: Vec<u8>,
     /// The group to join, if any.
     pub(crate) joins: Option<String>,
     /// What it publishes, if anything.
-    pub(crate) publishes: Option<Publication>,
+    pub(crate) publishes: Option<Box<Publication>>,
 }
 
 /// A client's connection.
@@ -46,31 +50,29 @@ pub(crate) struct Client {
     dialed: u64,
     /// The time in the last delivery's stamp.
     last: u64,
-    /// The stamp of a fragmented message whose end is still to come.
-    fragmented: Option<Stamp>,
+    /// A fragmented delivery whose end is still to come.
+    fragmented: Option<Delivery>,
+    sequence: Sequence,
+    /// Of a reliable client, once it is connected.
+    identity: Option<Box<Identity>>,
+    /// While it recovers: the number up to which messages are owed.
+    owed: Option<u64>,
+    /// What `disconnected` said; the close that follows has a code besides.
+    farewell: Option<String>,
 }
 
-/// Any message of the server that is no delivery.
-#[derive(Debug, Deserialize)]
-struct Notice<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    event: Cow<'a, str>,
-    #[serde(default)]
-    success: bool,
-    #[serde(borrow)]
-    error: Option<NoticeError<'a>>,
-    #[serde(borrow)]
-    message: Option<Cow<'a, str>>,
+/// What the server knows a connection by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) connection_id: String,
+    pub(crate) reconnection_token: String,
 }
 
-#[derive(Debug, Deserialize)]
-struct NoticeError<'a> {
-    #[serde(borrow, default)]
-    name: Cow<'a, str>,
-    #[serde(borrow, default)]
-    message: Cow<'a, str>,
+#[derive(Debug, Clone, Copy)]
+struct Delivery {
+    stamp: Stamp,
+    /// 0 without a reliable subprotocol.
+    sequence_id: u64,
 }
 
 impl Client {
@@ -84,7 +86,37 @@ impl Client {
             dialed: now,
             last: 0,
             fragmented: None,
+            sequence: Sequence::default(),
+            identity: None,
+            owed: None,
+            farewell: None,
         }
+    }
+
+    /// Continues on a socket that has just begun to connect, with a request to recover the
+    /// connection. It is ready again once the message with the number `owed` has arrived.
+    pub(crate) fn recover(&mut self, socket: Socket, request: Vec<u8>, owed: u64, now: u64) {
+        self.socket = socket;
+        self.stage = Stage::Dialing;
+        self.plan.upgrade = request;
+        self.dialed = now;
+        self.fragmented = None;
+        self.owed = Some(owed);
+        self.farewell = None;
+    }
+
+    /// What the server knows the connection by; only of a reliable client that was connected.
+    pub(crate) fn identity(&self) -> Option<&Identity> {
+        self.identity.as_deref()
+    }
+
+    /// The highest number that arrived; 0 for none.
+    pub(crate) fn received(&self) -> u64 {
+        self.sequence.received()
+    }
+
+    pub(crate) fn is_reliable(&self) -> bool {
+        self.plan.subprotocol.is_reliable()
     }
 
     /// Appends one publish to what is to be sent, stamped with `time`.
@@ -98,6 +130,28 @@ impl Client {
     /// Sends a WebSocket ping.
     pub(crate) fn ping(&mut self) -> io::Result<()> {
         frames::write(Opcode::Ping, b"", self.socket.outgoing());
+        self.socket.flush()
+    }
+
+    /// Acknowledges what has arrived since the last time, if anything has; returns whether.
+    pub(crate) fn acknowledge(&mut self) -> io::Result<bool> {
+        if !matches!(self.stage, Stage::CatchingUp | Stage::Ready) {
+            return Ok(false);
+        }
+        let Some(sequence_id) = self.sequence.acknowledge() else {
+            return Ok(false);
+        };
+        let message = self.plan.subprotocol.sequence_ack(sequence_id);
+        let opcode = self.plan.subprotocol.opcode();
+        frames::write(opcode, &message, self.socket.outgoing());
+        self.socket.flush()?;
+        Ok(true)
+    }
+
+    /// Says goodbye with the code that ends a reliable client's session too.
+    pub(crate) fn close(&mut self) -> io::Result<()> {
+        let code = NORMAL_CLOSURE.to_be_bytes();
+        frames::write(Opcode::Close, &code, self.socket.outgoing());
         self.socket.flush()
     }
 
@@ -126,7 +180,10 @@ impl Client {
         }
         while let Some(arrival) = self.socket.read(scratch)? {
             if arrival.fresh == 0 {
-                return Err(Cause::Ended);
+                return Err(self
+                    .farewell
+                    .take()
+                    .map_or(Cause::Ended, Cause::Disconnected));
             }
             ledger.now = ledger.clock.now();
             ledger.counters.bytes += arrival.fresh as u64;
@@ -166,8 +223,9 @@ impl Client {
             if head.accept != Some(HANDSHAKE_ACCEPT) {
                 return Err(Cause::Accept);
             }
-            if head.subprotocol != Some(SUBPROTOCOL) {
-                return Err(Cause::Subprotocol(SUBPROTOCOL));
+            let wanted = self.plan.subprotocol.name();
+            if head.subprotocol != Some(wanted) {
+                return Err(Cause::Subprotocol(wanted));
             }
             used = head.size;
             self.stage = Stage::Greeting;
@@ -183,25 +241,48 @@ impl Client {
     fn on_frame(&mut self, frame: ServerFrame<'_>, ledger: &mut Ledger) -> Result<(), Cause> {
         match frame.opcode {
             Opcode::Text | Opcode::Binary => match ledger.finder.find(frame.payload) {
-                Some(stamp) if frame.fin => self.on_delivery(stamp, ledger),
-                stamp @ Some(_) => self.fragmented = stamp,
+                Some(stamp) => {
+                    let delivery = self.delivery(stamp, frame.payload)?;
+                    if frame.fin {
+                        self.on_delivery(delivery, ledger);
+                    } else {
+                        self.fragmented = Some(delivery);
+                    }
+                }
                 None => self.on_notice(frame.payload, ledger)?,
             },
             Opcode::Continuation if frame.fin => {
-                if let Some(stamp) = self.fragmented.take() {
-                    self.on_delivery(stamp, ledger);
+                if let Some(delivery) = self.fragmented.take() {
+                    self.on_delivery(delivery, ledger);
                 }
             }
             Opcode::Continuation => {}
             Opcode::Ping => frames::write(Opcode::Pong, frame.payload, self.socket.outgoing()),
             Opcode::Pong => ledger.counters.pongs += 1,
-            Opcode::Close => return Err(close_cause(frame.payload)),
+            Opcode::Close => return Err(self.close_cause(frame.payload)),
         }
         Ok(())
     }
 
     #[inline]
-    fn on_delivery(&mut self, stamp: Stamp, ledger: &mut Ledger) {
+    fn delivery(&self, stamp: Stamp, message: &[u8]) -> Result<Delivery, Cause> {
+        let subprotocol = self.plan.subprotocol;
+        let sequence_id = if subprotocol.is_reliable() {
+            subprotocol
+                .sequence_id(message)
+                .ok_or_else(|| Cause::Unnumbered(shown(message)))?
+        } else {
+            0
+        };
+        Ok(Delivery { stamp, sequence_id })
+    }
+
+    #[inline]
+    fn on_delivery(&mut self, delivery: Delivery, ledger: &mut Ledger) {
+        if self.is_reliable() && !self.is_new(delivery.sequence_id, ledger) {
+            return;
+        }
+        let stamp = delivery.stamp;
         if u64::from(stamp.sender) == self.index as u64 {
             ledger.counters.echoes += 1;
             return;
@@ -213,194 +294,120 @@ impl Client {
         ledger.delivery(stamp);
     }
 
+    /// Counts the number of a message; whether it is above all before it. What is not, a client
+    /// drops.
+    #[inline]
+    fn is_new(&mut self, sequence_id: u64, ledger: &mut Ledger) -> bool {
+        match self.sequence.receive(sequence_id) {
+            Place::Next => {}
+            Place::Later => ledger.counters.sequence_gaps += 1,
+            Place::Repeated => {
+                ledger.counters.duplicates += 1;
+                return false;
+            }
+        }
+        if self.stage == Stage::CatchingUp {
+            self.catch_up(ledger);
+        }
+        true
+    }
+
     fn on_notice(&mut self, message: &[u8], ledger: &mut Ledger) -> Result<(), Cause> {
-        let unexpected = || {
-            let shown = &message[..message.len().min(SHOWN_MESSAGE)];
-            Cause::Unexpected(String::from_utf8_lossy(shown).into_owned())
-        };
-        let notice: Notice<'_> = serde_json::from_slice(message).map_err(|_| unexpected())?;
-        match (&*notice.kind, &*notice.event, self.stage) {
-            ("ack", _, Stage::Ready) if notice.success => ledger.counters.acks += 1,
-            ("ack", _, Stage::Joining) if notice.success => self.ready(ledger),
-            ("ack", ..) => {
-                return Err(Cause::Refused(match notice.error {
-                    Some(error) => format!("{}: {}", error.name, error.message),
-                    None => "no reason given".to_owned(),
-                }));
+        let notice = self.plan.subprotocol.notice(message);
+        match (notice, self.stage) {
+            (Some(Notice::Ack(Ok(()))), Stage::Ready) => ledger.counters.acks += 1,
+            (Some(Notice::Ack(Ok(()))), Stage::Joining) => self.ready(ledger),
+            (Some(Notice::Ack(Err(reason))), _) => return Err(Cause::Refused(reason)),
+            (
+                Some(Notice::Connected {
+                    connection_id,
+                    reconnection_token,
+                }),
+                Stage::Greeting,
+            ) => {
+                let identity = Identity {
+                    connection_id: connection_id.into_owned(),
+                    reconnection_token: reconnection_token.into_owned(),
+                };
+                self.on_connected(identity, ledger)?;
             }
-            ("system", "connected", Stage::Greeting) => match &self.plan.joins {
-                Some(group) => {
-                    let group = serde_json::Value::from(group.as_str());
-                    let join = format!(r#"{{"type":"joinGroup","group":{group},"ackId":1}}"#);
-                    frames::write(Opcode::Text, join.as_bytes(), self.socket.outgoing());
-                    self.stage = Stage::Joining;
-                }
-                None => self.ready(ledger),
-            },
-            ("system", "disconnected", _) => {
-                let reason = notice.message.unwrap_or_default().into_owned();
-                return Err(Cause::Disconnected(reason));
-            }
-            _ => return Err(unexpected()),
+            (Some(Notice::Disconnected(reason)), _) => self.farewell = Some(reason.into_owned()),
+            _ => return Err(Cause::Unexpected(shown(message))),
         }
         Ok(())
+    }
+
+    fn on_connected(&mut self, identity: Identity, ledger: &mut Ledger) -> Result<(), Cause> {
+        if let Some(before) = &self.identity
+            && before.connection_id != identity.connection_id
+        {
+            return Err(Cause::OtherConnection(identity.connection_id));
+        }
+        if self.is_reliable() {
+            self.identity = Some(Box::new(identity));
+        }
+        if self.owed.is_some() {
+            ledger.counters.recoveries += 1;
+            let taken = ledger.now.saturating_sub(self.dialed);
+            ledger.recovery.record(taken);
+            self.catch_up(ledger);
+            return Ok(());
+        }
+        match &self.plan.joins {
+            Some(group) => {
+                let join = self.plan.subprotocol.join_group(group);
+                let opcode = self.plan.subprotocol.opcode();
+                frames::write(opcode, &join, self.socket.outgoing());
+                self.stage = Stage::Joining;
+            }
+            None => self.ready(ledger),
+        }
+        Ok(())
+    }
+
+    /// Recovered: ready if nothing is owed any more.
+    fn catch_up(&mut self, ledger: &mut Ledger) {
+        if self.owed.is_some_and(|owed| owed > self.received()) {
+            self.stage = Stage::CatchingUp;
+        } else {
+            self.owed = None;
+            self.ready(ledger);
+        }
     }
 
     fn ready(&mut self, ledger: &mut Ledger) {
         self.stage = Stage::Ready;
         ledger.setup.record(ledger.now.saturating_sub(self.dialed));
     }
+
+    /// A close frame as a cause (RFC 6455 §5.5.1); without a body it stands for 1005 (§7.4.1).
+    fn close_cause(&mut self, payload: &[u8]) -> Cause {
+        let (code, reason) = match payload.split_first_chunk::<2>() {
+            Some((code, reason)) => (u16::from_be_bytes(*code), reason),
+            None => (1005, &[][..]),
+        };
+        let reason = String::from_utf8_lossy(reason).into_owned();
+        let farewell = self.farewell.take();
+        let unacknowledged = self.sequence.unacknowledged();
+        if code == POLICY_VIOLATION && unacknowledged > 0 && self.stage >= Stage::CatchingUp {
+            return Cause::CutOff {
+                reason,
+                farewell,
+                unacknowledged,
+            };
+        }
+        Cause::CloseFrame {
+            code,
+            reason,
+            farewell,
+        }
+    }
 }
 
-/// A close frame as a cause (RFC 6455 §5.5.1); without a body it stands for 1005 (§7.4.1).
-fn close_cause(payload: &[u8]) -> Cause {
-    let (code, reason) = match payload.split_first_chunk::<2>() {
-        Some((code, reason)) => (u16::from_be_bytes(*code), reason),
-        None => (1005, &[][..]),
-    };
-    Cause::CloseFrame {
-        code,
-        reason: String::from_utf8_lossy(reason).into_owned(),
-    }
+fn shown(message: &[u8]) -> String {
+    let shown = &message[..message.len().min(SHOWN_MESSAGE)];
+    String::from_utf8_lossy(shown).into_owned()
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-
-    use super::*;
-    use crate::ledger::Counters;
-    use crate::stamp;
-
-    const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
-        Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\
-        Sec-WebSocket-Protocol: json.webpubsub.azure.v1\r\n\r\n";
-    const CONNECTED: &str = r#"{"type":"system","event":"connected","connectionId":"c"}"#;
-    const JOINED: &str = r#"{"type":"ack","ackId":1,"success":true}"#;
-
-    /// A client that has sent its upgrade request. Its socket is real but stays silent.
-    fn upgrading_client() -> Client {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let socket = Socket::connect(address, None).expect("loopback connects");
-        let plan = ClientPlan {
-            upgrade: Vec::new(),
-            joins: Some("g\"0".to_owned()),
-            publishes: None,
-        };
-        let mut client = Client::new(7, socket, plan, 0);
-        client.stage = Stage::Upgrading;
-        client
-    }
-
-    fn frame(first: u8, payload: &str) -> Vec<u8> {
-        let length = u8::try_from(payload.len()).expect("short");
-        match length {
-            0..=125 => [&[first, length], payload.as_bytes()].concat(),
-            _ => [&[first, 126, 0, length], payload.as_bytes()].concat(),
-        }
-    }
-
-    fn message(time: u64, sender: u32) -> String {
-        let data = stamp::text(40, Stamp { time, sender });
-        format!(
-            r#"{{"type":"message","from":"group","group":"g","dataType":"text","data":"{data}"}}"#
-        )
-    }
-
-    /// Feeds bytes in pieces of `sizes` (again and again), as reads would bring them.
-    fn feed(client: &mut Client, bytes: &[u8], sizes: &[usize]) -> Result<Ledger, Cause> {
-        let mut ledger = Ledger::new();
-        let mut held = Vec::new();
-        let mut rest = bytes;
-        for size in sizes.iter().cycle() {
-            let (piece, later) = rest.split_at((*size).min(rest.len()));
-            held.extend_from_slice(piece);
-            let used = client.consume(&held, &mut ledger)?;
-            held.drain(..used);
-            rest = later;
-            if rest.is_empty() {
-                break;
-            }
-        }
-        assert!(held.is_empty(), "{} bytes are left over", held.len());
-        Ok(ledger)
-    }
-
-    #[test]
-    fn deliveries_are_counted_however_the_bytes_are_split() {
-        let stream: Vec<u8> = [
-            SWITCHED.as_bytes().to_vec(),
-            frame(0x81, CONNECTED),
-            frame(0x81, JOINED),
-            frame(0x81, &message(10, 1)),
-            frame(0x82, &message(20, 1)),
-            frame(0x89, "are you there"),
-            frame(0x81, &message(15, 1)),
-            frame(0x81, &message(16, 7)),
-            frame(0x01, &message(30, 1)),
-            frame(0x8A, ""),
-            frame(0x80, "the rest of a fragmented message"),
-            frame(0x81, r#"{"type":"ack","ackId":1000000000,"success":true}"#),
-        ]
-        .concat();
-        let expect = Counters {
-            deliveries: 4,
-            echoes: 1,
-            out_of_order: 1,
-            acks: 1,
-            pongs: 1,
-            ..Counters::default()
-        };
-        let splits = (1..stream.len()).map(|size| vec![size]);
-        for sizes in splits.chain([vec![1, 7, 3, 200, 2], vec![stream.len()]]) {
-            let mut client = upgrading_client();
-            let ledger = feed(&mut client, &stream, &sizes).expect("a valid stream");
-            assert_eq!(ledger.counters, expect, "{sizes:?}");
-            assert_eq!(client.stage, Stage::Ready);
-            let mut sent = Vec::new();
-            let join = r#"{"type":"joinGroup","group":"g\"0","ackId":1}"#;
-            frames::write(Opcode::Text, join.as_bytes(), &mut sent);
-            frames::write(Opcode::Pong, b"are you there", &mut sent);
-            assert_eq!(*client.socket.outgoing(), sent, "{sizes:?}");
-        }
-    }
-
-    #[test]
-    fn what_ends_a_connection_is_said() {
-        fn check(after_upgrade: &[Vec<u8>], expect: &str) {
-            let mut client = upgrading_client();
-            let stream = [SWITCHED.as_bytes().to_vec(), after_upgrade.concat()].concat();
-            let cause = feed(&mut client, &stream, &[stream.len()]).expect_err("it ends");
-            assert!(cause.to_string().contains(expect), "{cause}");
-        }
-        let ack = r#"{"type":"ack","ackId":1,"success":false,"error":{"name":"Forbidden","message":"no right"}}"#;
-        check(
-            &[frame(0x81, CONNECTED), frame(0x81, ack)],
-            "Forbidden: no right",
-        );
-        check(&[frame(0x88, "\x03\u{8}no")], "code 776 \"no\"");
-        check(&[frame(0x88, "")], "code 1005");
-        let bye = r#"{"type":"system","event":"disconnected","message":"bye"}"#;
-        check(&[frame(0x81, bye)], "disconnected the client: bye");
-        check(&[frame(0x81, "hello")], "unexpected message: hello");
-        check(&[frame(0x83, "")], "opcode 0x3");
-        check(&[frame(0xC1, "")], "reserved bit");
-    }
-
-    #[test]
-    fn a_refused_upgrade_is_said() {
-        fn check(answer: &str, expect: &str) {
-            let mut client = upgrading_client();
-            let answer = answer.as_bytes();
-            let cause = feed(&mut client, answer, &[answer.len()]).expect_err("refused");
-            assert!(cause.to_string().contains(expect), "{cause}");
-        }
-        check(
-            "HTTP/1.1 401 Unauthorized\r\nContent-Length: 9\r\n\r\nbad token",
-            "401 Unauthorized: bad token",
-        );
-        check(&SWITCHED.replace("s3pP", "t3pP"), "Sec-WebSocket-Accept");
-        check(&SWITCHED.replace("azure.v1", "azure.v2"), "subprotocol");
-    }
-}
+mod tests;

@@ -10,16 +10,19 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
-use crate::client::{Client, ClientPlan};
+use crate::client::{Client, ClientPlan, Identity};
 use crate::clock::nanos;
 use crate::failure::{Cause, Failure, Stage};
 use crate::ledger::Ledger;
 use crate::poller::Poller;
 use crate::rest::{Rest, RestPlan};
+use crate::sequence::Turns;
 use crate::socket::{SCRATCH, Socket};
 
 /// The longest wait in one turn while something else than readiness has to be looked at.
 pub(crate) const TURN: Duration = Duration::from_millis(1);
+/// The bound on waiting for the server to answer the last close frames.
+const GOODBYE: Duration = Duration::from_secs(5);
 /// Descriptors that are ours besides the connections.
 const OTHER_DESCRIPTORS: u64 = 32;
 
@@ -35,6 +38,8 @@ pub(crate) struct Dialing {
     pub(crate) sources: u8,
     /// The limit on open files, `None` for unlimited.
     pub(crate) descriptors: Option<u64>,
+    /// How often a reliable client acknowledges what it has received; zero for never.
+    pub(crate) sequence_ack_interval: Duration,
 }
 
 /// A connection to open.
@@ -52,7 +57,9 @@ pub(crate) struct Driver {
     connections: Vec<Connection>,
     scratch: Vec<u8>,
     dialing: Dialing,
-    closes: Closes,
+    sequence_acks: Turns,
+    /// Connections that ended, once that is tolerated; until then the first one ends the run.
+    ended: Option<Vec<Ended>>,
 }
 
 #[derive(Debug)]
@@ -61,11 +68,11 @@ enum Connection {
     Rest(Rest),
 }
 
-/// What to do when a connection ends.
+/// A connection that ended.
 #[derive(Debug)]
-enum Closes {
-    Fail,
-    Count,
+pub(crate) struct Ended {
+    pub(crate) index: usize,
+    pub(crate) cause: Cause,
 }
 
 impl Driver {
@@ -75,20 +82,31 @@ impl Driver {
             poller: Poller::new()?,
             connections: Vec::new(),
             scratch: vec![0; SCRATCH],
+            sequence_acks: Turns::new(dialing.sequence_ack_interval),
             dialing,
-            closes: Closes::Fail,
+            ended: None,
         })
     }
 
     /// From now on a connection that ends is left out instead of ending the run.
     pub(crate) fn tolerate_closes(&mut self) {
-        self.closes = Closes::Count;
+        self.ended.get_or_insert_default();
+    }
+
+    /// The connections that ended since the last time, where that is tolerated.
+    pub(crate) fn take_ended(&mut self) -> Vec<Ended> {
+        self.ended.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Nanoseconds on the run's clock.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
         self.ledger.clock.now()
+    }
+
+    /// Handshakes that may be in progress at once.
+    pub(crate) fn parallel(&self) -> usize {
+        self.dialing.parallel
     }
 
     /// The index that the next opened connection gets.
@@ -144,6 +162,11 @@ impl Driver {
     /// # Errors
     /// The first connection that failed.
     pub(crate) fn turn(&mut self, timeout: Duration) -> anyhow::Result<()> {
+        let connections = self.connections.len();
+        let (first, count) = self.sequence_acks.take(self.now(), connections);
+        for nth in first..first + count {
+            self.acknowledge(nth % connections)?;
+        }
         let mut ended = None;
         for event in self.poller.wait(timeout).context("waiting for readiness")? {
             let index = event.token().0;
@@ -212,7 +235,88 @@ impl Driver {
         Ok(sent)
     }
 
-    fn stage(&self, index: usize) -> Stage {
+    /// Has each reliable client acknowledge what it has received.
+    pub(crate) fn acknowledge_all(&mut self) -> anyhow::Result<()> {
+        (0..self.connections.len()).try_for_each(|index| self.acknowledge(index))
+    }
+
+    fn acknowledge(&mut self, index: usize) -> anyhow::Result<()> {
+        let Some(Connection::Client(client)) = self.connections.get_mut(index) else {
+            return Ok(());
+        };
+        match client.acknowledge() {
+            Ok(sent) => self.ledger.counters.sequence_acks += u64::from(sent),
+            Err(error) => self.end(index, error.into())?,
+        }
+        Ok(())
+    }
+
+    /// Cuts a client's socket without a word. The client stays, for [`Driver::recover`].
+    pub(crate) fn cut(&mut self, index: usize) {
+        if let Some(Connection::Client(client)) = self.connections.get_mut(index) {
+            client.socket.cut();
+            client.stage = Stage::Closed;
+        }
+    }
+
+    /// Dials again for a client that was cut, with a request that recovers its connection; it is
+    /// ready once the message with the number `owed` has arrived.
+    pub(crate) fn recover(
+        &mut self,
+        index: usize,
+        request: Vec<u8>,
+        owed: u64,
+    ) -> Result<(), Failure> {
+        let socket = self.connect(index)?;
+        let now = self.now();
+        if let Some(Connection::Client(client)) = self.connections.get_mut(index) {
+            client.recover(socket, request, owed, now);
+        }
+        Ok(())
+    }
+
+    /// What the server knows a reliable client's connection by, once it was connected.
+    pub(crate) fn identity(&self, index: usize) -> Option<&Identity> {
+        match self.connections.get(index)? {
+            Connection::Client(client) => client.identity(),
+            Connection::Rest(_) => None,
+        }
+    }
+
+    /// The highest number that a client has received; 0 for none.
+    pub(crate) fn received(&self, index: usize) -> u64 {
+        match self.connections.get(index) {
+            Some(Connection::Client(client)) => client.received(),
+            _ => 0,
+        }
+    }
+
+    /// Ends the sessions of reliable clients: otherwise the server would keep them for its
+    /// recovery window, and they would be members of their groups in the next run too. Returns how
+    /// many did not end in time.
+    pub(crate) fn end_sessions(&mut self) -> anyhow::Result<usize> {
+        self.tolerate_closes();
+        let mut open = Vec::new();
+        for (index, connection) in self.connections.iter_mut().enumerate() {
+            if let Connection::Client(client) = connection
+                && client.is_reliable()
+                && (Stage::Greeting..=Stage::Ready).contains(&client.stage)
+                && client.close().is_ok()
+            {
+                open.push(index);
+            }
+        }
+        let end = self.now() + nanos(GOODBYE);
+        loop {
+            open.retain(|index| self.stage(*index) != Stage::Closed);
+            if open.is_empty() || self.now() >= end {
+                return Ok(open.len());
+            }
+            self.turn(TURN)?;
+        }
+    }
+
+    pub(crate) fn stage(&self, index: usize) -> Stage {
         self.connections
             .get(index)
             .map_or(Stage::Closed, Connection::stage)
@@ -266,12 +370,19 @@ impl Driver {
         }
         let stage = self.stage(index);
         match &mut self.connections[index] {
-            Connection::Client(client) => client.stage = Stage::Closed,
+            Connection::Client(client) => {
+                // A server that closes waits for this end to do the same.
+                client.socket.cut();
+                client.stage = Stage::Closed;
+            }
             Connection::Rest(rest) => rest.stage = Stage::Closed,
         }
-        match self.closes {
-            Closes::Count => Ok(()),
-            Closes::Fail => Err(self.failure(index, stage, cause).into()),
+        match &mut self.ended {
+            Some(ended) => {
+                ended.push(Ended { index, cause });
+                Ok(())
+            }
+            None => Err(self.failure(index, stage, cause).into()),
         }
     }
 

@@ -14,6 +14,7 @@ pub(crate) enum Stage {
     Upgrading,
     Greeting,
     Joining,
+    CatchingUp,
     Ready,
     Closed,
 }
@@ -25,6 +26,7 @@ impl fmt::Display for Stage {
             Self::Upgrading => "WebSocket upgrade",
             Self::Greeting => "wait for the `connected` message",
             Self::Joining => "joinGroup",
+            Self::CatchingUp => "wait for the messages that were missed",
             Self::Ready => "established connection",
             Self::Closed => "closed connection",
         })
@@ -48,8 +50,26 @@ pub(crate) enum Cause {
     Io(#[from] io::Error),
     #[error("the server closed the connection")]
     Ended,
-    #[error("the server closed with code {code} {reason:?}")]
-    CloseFrame { code: u16, reason: String },
+    #[error("the server closed with code {code} {reason:?}{}", after(farewell.as_deref()))]
+    CloseFrame {
+        code: u16,
+        reason: String,
+        /// What its message `disconnected` said, if one came.
+        farewell: Option<String>,
+    },
+    #[error(
+        "the server cut the client off with code 1008 {reason:?}{}, while {unacknowledged} or more \
+         messages were not acknowledged: if that is its bound, raise it (of hubwire: \
+         limits.replay_messages, limits.replay_bytes) or acknowledge more often \
+         (--sequence-ack-interval)",
+        after(farewell.as_deref())
+    )]
+    CutOff {
+        reason: String,
+        farewell: Option<String>,
+        /// As this side counts them; what was under way comes on top.
+        unacknowledged: u64,
+    },
     #[error("the server disconnected the client: {0}")]
     Disconnected(String),
     #[error("the server answered {status} {reason}{}{body}", if body.is_empty() { "" } else { ": " })]
@@ -64,6 +84,10 @@ pub(crate) enum Cause {
     Accept,
     #[error("the server did not choose the subprotocol {0}")]
     Subprotocol(&'static str),
+    #[error("a message of a reliable subprotocol has no sequenceId: {0}")]
+    Unnumbered(String),
+    #[error("a recovery led to the connection {0:?} instead of the client's own")]
+    OtherConnection(String),
     #[error("the answer has a chunked body, which is not supported")]
     Chunked,
     #[error("the server answered nothing on {0} new connections in a row")]
@@ -74,4 +98,8 @@ pub(crate) enum Cause {
     Refused(String),
     #[error("unexpected message: {0}")]
     Unexpected(String),
+}
+
+fn after(farewell: Option<&str>) -> String {
+    farewell.map_or_else(String::new, |text| format!(" after saying {text:?}"))
 }

@@ -15,6 +15,14 @@ pub(crate) struct Counters {
     pub(crate) out_of_order: u64,
     /// Positive acknowledgements of publishes.
     pub(crate) acks: u64,
+    /// Messages whose number was not above the last, and that were dropped for that.
+    pub(crate) duplicates: u64,
+    /// Deliveries before which a number was left out.
+    pub(crate) sequence_gaps: u64,
+    /// Sequence acknowledgements that were sent.
+    pub(crate) sequence_acks: u64,
+    /// Recoveries that the server took.
+    pub(crate) recoveries: u64,
     /// Reads that brought at least one delivery.
     pub(crate) reads: u64,
     /// Bytes that arrived on WebSocket connections.
@@ -35,6 +43,10 @@ impl Counters {
             echoes: self.echoes - earlier.echoes,
             out_of_order: self.out_of_order - earlier.out_of_order,
             acks: self.acks - earlier.acks,
+            duplicates: self.duplicates - earlier.duplicates,
+            sequence_gaps: self.sequence_gaps - earlier.sequence_gaps,
+            sequence_acks: self.sequence_acks - earlier.sequence_acks,
+            recoveries: self.recoveries - earlier.recoveries,
             reads: self.reads - earlier.reads,
             bytes: self.bytes - earlier.bytes,
             pongs: self.pongs - earlier.pongs,
@@ -52,8 +64,10 @@ pub(crate) struct Ledger {
     pub(crate) counters: Counters,
     /// From a message's stamp to the read that brought it.
     pub(crate) latency: Histogram,
-    /// From dialling to ready.
+    /// From dialling to ready: a member of its group, or caught up after a recovery.
     pub(crate) setup: Histogram,
+    /// From dialling to `connected`, of recoveries.
+    pub(crate) recovery: Histogram,
     /// From sending a REST request to its response.
     pub(crate) response: Histogram,
     /// Connections that received, with how many messages, while somebody asks for it.
@@ -70,6 +84,7 @@ impl Ledger {
             counters: Counters::default(),
             latency: Histogram::new(),
             setup: Histogram::new(),
+            recovery: Histogram::new(),
             response: Histogram::new(),
             receivers: None,
             now: 0,
@@ -87,6 +102,7 @@ impl Ledger {
     pub(crate) fn clear_distributions(&mut self) {
         self.latency.clear();
         self.setup.clear();
+        self.recovery.clear();
         self.response.clear();
     }
 }

@@ -8,6 +8,8 @@ use crate::driver::{Driver, TURN};
 
 /// Without a delivery for this long, what is outstanding is lost.
 const PATIENCE: Duration = Duration::from_millis(1500);
+/// The longest wait while nothing is sent: acknowledgements have their times even then.
+const LONG_TURN: Duration = Duration::from_millis(10);
 /// The bound on waiting for outstanding deliveries that keep trickling in.
 const MAX_DRAIN: Duration = Duration::from_secs(30);
 
@@ -139,7 +141,7 @@ pub(crate) fn settle(driver: &mut Driver, duration: Duration) -> anyhow::Result<
         if left == 0 {
             return Ok(());
         }
-        driver.turn(Duration::from_nanos(left))?;
+        driver.turn(Duration::from_nanos(left).min(LONG_TURN))?;
     }
 }
 

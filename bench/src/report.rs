@@ -3,10 +3,11 @@
 
 use serde::Serialize;
 
-use crate::driver::Driver;
 use crate::histogram::Quantiles;
+use crate::ledger::Counters;
 use crate::measure::{GeneratorFigures, Measured, ServerFigures, ratio};
 use crate::scenario::Figures;
+use crate::session::Session;
 
 /// The line.
 #[derive(Debug, Serialize)]
@@ -14,6 +15,8 @@ pub(crate) struct Report {
     pub(crate) scenario: &'static str,
     pub(crate) endpoint: String,
     pub(crate) hub: String,
+    /// What the clients spoke.
+    pub(crate) subprotocol: &'static str,
     #[serde(flatten)]
     pub(crate) figures: Figures,
 }
@@ -39,6 +42,9 @@ pub(crate) struct Traffic {
     echoes: u64,
     /// Acknowledgements of publishes.
     acks: u64,
+    /// Only of reliable clients.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    reliable: Option<Reliable>,
     /// The main figure: user and system time of the server for a million deliveries.
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu_seconds_per_million_deliveries: Option<f64>,
@@ -55,9 +61,30 @@ pub(crate) struct Traffic {
     generator: Option<GeneratorFigures>,
 }
 
+/// What only reliable clients have.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Reliable {
+    /// Messages that came again and were dropped; they are no deliveries.
+    duplicates: u64,
+    /// Deliveries before which a number was left out.
+    sequence_gaps: u64,
+    /// Sequence acknowledgements that were sent.
+    sequence_acks: u64,
+}
+
+impl Reliable {
+    pub(crate) fn new(counters: &Counters) -> Self {
+        Self {
+            duplicates: counters.duplicates,
+            sequence_gaps: counters.sequence_gaps,
+            sequence_acks: counters.sequence_acks,
+        }
+    }
+}
+
 impl Traffic {
-    /// The figures of a phase that is over; the driver's distributions must still be those of it.
-    pub(crate) fn new(measured: &Measured, driver: &Driver) -> Self {
+    /// The figures of a phase that is over; the session's distributions must still be those of it.
+    pub(crate) fn new(measured: &Measured, session: &Session) -> Self {
         let counters = &measured.counters;
         let deliveries = counters.deliveries;
         Self {
@@ -69,10 +96,14 @@ impl Traffic {
             out_of_order: counters.out_of_order,
             echoes: counters.echoes,
             acks: counters.acks,
+            reliable: session
+                .subprotocol
+                .is_reliable()
+                .then(|| Reliable::new(counters)),
             cpu_seconds_per_million_deliveries: measured.server_cpu_per(deliveries, 1e6),
             deliveries_per_read: ratio(deliveries as f64, counters.reads),
             bytes_per_delivery: ratio(counters.bytes as f64, deliveries),
-            latency_ms: driver.ledger.latency.quantiles(),
+            latency_ms: session.driver.ledger.latency.quantiles(),
             server: measured.server,
             generator: measured.generator,
         }

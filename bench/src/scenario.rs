@@ -4,6 +4,7 @@ mod connect;
 mod fanout;
 mod idle;
 mod pairs;
+mod recover;
 mod rest;
 
 use serde::Serialize;
@@ -19,6 +20,7 @@ pub(crate) enum Figures {
     Pairs(pairs::Figures),
     Connect(connect::Figures),
     Idle(idle::Figures),
+    Recover(recover::Figures),
     Rest(rest::Figures),
 }
 
@@ -32,6 +34,7 @@ pub(crate) fn run(
         Scenario::Pairs(args) => ("pairs", Figures::Pairs(pairs::run(args, session)?)),
         Scenario::Connect(args) => ("connect", Figures::Connect(connect::run(args, session)?)),
         Scenario::Idle(args) => ("idle", Figures::Idle(idle::run(args, session)?)),
+        Scenario::Recover(args) => ("recover", Figures::Recover(recover::run(args, session)?)),
         Scenario::Rest(args) => ("rest", Figures::Rest(rest::run(args, session)?)),
     })
 }

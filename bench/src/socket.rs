@@ -4,7 +4,7 @@
 //! left of an unfinished message is copied out of it.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 
 use mio::net::TcpStream;
 
@@ -70,6 +70,12 @@ impl Socket {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Ends the connection in both directions, as far as it stands.
+    pub(crate) fn cut(&mut self) {
+        // A socket that is not connected has nothing to end.
+        let _ = self.stream.shutdown(Shutdown::Both);
     }
 
     /// Where to append what is to be sent by the next [`Socket::flush`].

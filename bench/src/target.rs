@@ -10,7 +10,8 @@ use hubwire_proto::percent;
 use hubwire_proto::token::{AccessKey, NewToken, UnixSeconds, sign};
 
 use crate::cli::TokenUse;
-use crate::client::{HANDSHAKE_KEY, SUBPROTOCOL};
+use crate::client::{HANDSHAKE_KEY, Identity};
+use crate::subprotocol::Subprotocol;
 
 const API_VERSION: &str = "2024-12-01";
 const LIFETIME: Duration = Duration::from_secs(3600);
@@ -64,7 +65,27 @@ impl Target {
 
     /// A client's upgrade request, with a token of its own signed now: user `u` and its number,
     /// allowed to join and to publish anywhere.
-    pub(crate) fn upgrade_request(&self, index: usize) -> Vec<u8> {
+    pub(crate) fn upgrade_request(&self, index: usize, subprotocol: Subprotocol) -> Vec<u8> {
+        self.request(index, subprotocol, "")
+    }
+
+    /// As [`Target::upgrade_request`], to continue a connection that was lost. As with the
+    /// official clients, the token is there and of no use.
+    pub(crate) fn recovery_request(
+        &self,
+        index: usize,
+        subprotocol: Subprotocol,
+        identity: &Identity,
+    ) -> Vec<u8> {
+        let more = format!(
+            "&awps_connection_id={}&awps_reconnection_token={}",
+            percent::encode(&identity.connection_id),
+            percent::encode(&identity.reconnection_token),
+        );
+        self.request(index, subprotocol, &more)
+    }
+
+    fn request(&self, index: usize, subprotocol: Subprotocol, more: &str) -> Vec<u8> {
         let endpoint = &self.connection.endpoint;
         let now = unix_now();
         let token = sign(
@@ -79,12 +100,13 @@ impl Target {
             &self.connection.access_key,
         );
         format!(
-            "GET {}/client/hubs/{}?access_token={token} HTTP/1.1\r\nHost: {}\r\n\
+            "GET {}/client/hubs/{}?access_token={token}{more} HTTP/1.1\r\nHost: {}\r\n\
              Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: {HANDSHAKE_KEY}\r\nSec-WebSocket-Protocol: {SUBPROTOCOL}\r\n\r\n",
+             Sec-WebSocket-Key: {HANDSHAKE_KEY}\r\nSec-WebSocket-Protocol: {}\r\n\r\n",
             endpoint.base_path(),
             percent::encode(self.hub.raw()),
             endpoint.authority(),
+            subprotocol.name(),
         )
         .into_bytes()
     }
@@ -191,7 +213,8 @@ mod tests {
     #[test]
     fn requests_go_below_the_base_path_with_a_token_for_it() {
         let target = target("http://127.0.0.1:8080/base/").expect("valid");
-        let request = String::from_utf8(target.upgrade_request(3)).expect("text");
+        let request =
+            String::from_utf8(target.upgrade_request(3, Subprotocol::Json)).expect("text");
         let (path, token) = request
             .strip_prefix("GET ")
             .and_then(|rest| rest.split_once(" HTTP/1.1\r\n"))
@@ -209,6 +232,21 @@ mod tests {
             target.send_to_group_path("g 0"),
             "/base/api/hubs/bench/groups/g%200/:send?api-version=2024-12-01"
         );
+    }
+
+    #[test]
+    fn a_recovery_names_its_connection_behind_the_token() {
+        let target = target("http://127.0.0.1:8080").expect("valid");
+        let identity = Identity {
+            connection_id: "a-b_c".to_owned(),
+            reconnection_token: "t/+".to_owned(),
+        };
+        let request = target.recovery_request(3, Subprotocol::JsonReliable, &identity);
+        let request = String::from_utf8(request).expect("text");
+        let more = "&awps_connection_id=a-b_c&awps_reconnection_token=t%2F%2B HTTP/1.1\r\n";
+        assert!(request.contains(more), "{request}");
+        let offered = "\r\nSec-WebSocket-Protocol: json.reliable.webpubsub.azure.v1\r\n";
+        assert!(request.contains(offered), "{request}");
     }
 
     #[test]

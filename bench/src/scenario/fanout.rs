@@ -80,7 +80,7 @@ fn closed_loop(
     let measurement = session.start_measuring()?;
     load.run(&mut session.driver, args.timing.duration)?;
     let measured = session.finish(measurement)?;
-    let traffic = Traffic::new(&measured, &session.driver);
+    let traffic = Traffic::new(&measured, session);
     load.drain(&mut session.driver)?;
     settle(&mut session.driver, PAUSE)?;
     Ok(Some(traffic.lost(load.lost)))
@@ -111,8 +111,6 @@ fn fixed_rate(
     let measured = session.finish(measurement)?;
     let lost = (count * fan_out).saturating_sub(measured.counters.deliveries);
     Ok(Some(
-        Traffic::new(&measured, &session.driver)
-            .at_rate(rate)
-            .lost(lost),
+        Traffic::new(&measured, session).at_rate(rate).lost(lost),
     ))
 }

@@ -81,9 +81,7 @@ fn fixed_rate(
     await_deliveries(&mut session.driver, owed)?;
     let measured = session.finish(measurement)?;
     let lost = count.saturating_sub(measured.counters.deliveries);
-    let traffic = Traffic::new(&measured, &session.driver)
-        .at_rate(rate)
-        .lost(lost);
+    let traffic = Traffic::new(&measured, session).at_rate(rate).lost(lost);
     settle(&mut session.driver, PAUSE)?;
     Ok(Some(traffic))
 }
@@ -108,7 +106,7 @@ fn closed_loop(
     let measurement = session.start_measuring()?;
     owed += answer(&mut session.driver, args.timing.duration)?;
     let measured = session.finish(measurement)?;
-    let traffic = Traffic::new(&measured, &session.driver);
+    let traffic = Traffic::new(&measured, session);
     session.driver.ledger.receivers = None;
     await_deliveries(&mut session.driver, owed)?;
     let lost = owed.saturating_sub(session.driver.ledger.counters.deliveries);

@@ -9,10 +9,12 @@ mod server;
 
 use std::net::TcpListener;
 use std::process::{Command, Output};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::server::{Fault, KEY, connection_string, start};
+use crate::server::{Fault, KEY, State, connection_string, start, start_watched};
 
 const SHORT: &str = "--duration 0.3 --warm-up 0.1";
 
@@ -20,7 +22,7 @@ fn bench(connection_string: &str, arguments: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_hubwire-bench"))
         .args(arguments.split_whitespace())
         .args(["--connection-string", connection_string])
-        .env_remove("HUBWIRE_BENCH_CONNECTION_STRING")
+        .env_remove("HUBWIRE_CONNECTION_STRING")
         .output()
         .expect("the binary runs")
 }
@@ -136,6 +138,146 @@ fn pairs_answer_each_other_with_and_without_acks() {
             is_sane(&phase["latency_ms"]);
         }
     }
+}
+
+#[test]
+fn reliable_clients_get_the_same_deliveries() {
+    let server = start(Fault::None);
+    let reliable = "--subprotocol json.reliable --sequence-ack-interval 0.05";
+    let arguments = format!("fanout --connections 5 --window 4 --rate 50 {SHORT} {reliable}");
+    let report = line(&server, &arguments);
+    assert_eq!(report["subprotocol"], "json.reliable.webpubsub.azure.v1");
+    assert_eq!(count(&report["fixed_rate"]["deliveries"]), 5 * 15);
+    let pairs = line(
+        &server,
+        &format!("pairs --groups 3 --rate 20 {SHORT} {reliable}"),
+    );
+    for report in [&report, &pairs] {
+        for phase in [&report["closed_loop"], &report["fixed_rate"]] {
+            assert_eq!(phase["lost"], 0, "{phase}");
+            assert_eq!(phase["duplicates"], 0, "{phase}");
+            assert_eq!(phase["sequence_gaps"], 0, "{phase}");
+            assert!(count(&phase["sequence_acks"]) > 0, "{phase}");
+        }
+    }
+    let report = line(&server, &format!("fanout --connections 2 {SHORT}"));
+    assert!(report["fixed_rate"].get("sequence_acks").is_none());
+    for scenario in ["connect", "idle --settle 0 --duration 0.1"] {
+        line(&server, &format!("{scenario} --connections 4 {reliable}"));
+    }
+}
+
+#[test]
+fn sessions_end_with_their_run() {
+    fn leaves(server: &State, expect: usize) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while server.sessions() != expect {
+            assert!(Instant::now() < deadline, "{} are left", server.sessions());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+    let reliable = "--subprotocol json.reliable";
+    let (server, state) = start_watched(Fault::None);
+    for scenario in ["fanout --connections 4", "pairs --groups 2"] {
+        line(&server, &format!("{scenario} {SHORT} {reliable}"));
+        leaves(&state, 0);
+    }
+    line(&server, "recover --connections 3");
+    leaves(&state, 0);
+    let (server, state) = start_watched(Fault::HangUp(5));
+    fails(
+        &server,
+        &format!("fanout --connections 2 {reliable}"),
+        1,
+        &["closed"],
+    );
+    // The publisher, on whom the server hung up, could still come back.
+    leaves(&state, 1);
+}
+
+#[test]
+fn wrong_numbers_are_counted() {
+    for (fault, gaps, duplicates) in [(Fault::SkipNumber(2), 4, 0), (Fault::Repeat(3), 0, 4)] {
+        let server = start(fault);
+        let report = line(
+            &server,
+            "fanout --connections 4 --window 0 --rate 30 --duration 0.2 --warm-up 0 \
+             --subprotocol json.reliable",
+        );
+        let phase = &report["fixed_rate"];
+        assert_eq!(count(&phase["deliveries"]), 4 * 6, "{phase}");
+        assert_eq!(count(&phase["sequence_gaps"]), gaps, "{phase}");
+        assert_eq!(count(&phase["duplicates"]), duplicates, "{phase}");
+    }
+}
+
+#[test]
+fn a_client_that_is_cut_off_says_what_to_do() {
+    let server = start(Fault::Bound(20));
+    let arguments = "fanout --connections 2 --rate 0 --subprotocol json.reliable";
+    fails(
+        &server,
+        &format!("{arguments} --sequence-ack-interval 0"),
+        1,
+        &[
+            "closed loop",
+            "1008 \"too many unacknowledged messages\"",
+            "limits.replay_messages",
+            "--sequence-ack-interval",
+        ],
+    );
+}
+
+#[test]
+fn clients_that_were_cut_recover_what_they_missed() {
+    let server = start(Fault::None);
+    let report = line(&server, "recover --connections 20 --missed 3 --parallel 4");
+    assert_eq!(report["subprotocol"], "json.reliable.webpubsub.azure.v1");
+    let figures = [
+        "recovered",
+        "refused",
+        "gave_up",
+        "retries",
+        "deliveries",
+        "lost",
+    ];
+    assert_eq!(
+        figures.map(|name| count(&report[name])),
+        [20, 0, 0, 0, 60, 0],
+        "{report}"
+    );
+    assert_eq!(
+        (&report["duplicates"], &report["sequence_gaps"]),
+        (&0.into(), &0.into())
+    );
+    assert!(number(&report["recoveries_per_second"]) > 0.0);
+    is_sane(&report["recovery_ms"]);
+    is_sane(&report["catch_up_ms"]);
+    fails(
+        &server,
+        "recover --subprotocol protobuf",
+        1,
+        &["cannot recover"],
+    );
+}
+
+#[test]
+fn refused_recoveries_are_counted() {
+    let server = start(Fault::Forget(2));
+    let report = line(&server, "recover --connections 5 --missed 1");
+    let figures = [
+        "recovered",
+        "refused",
+        "gave_up",
+        "retries",
+        "deliveries",
+        "lost",
+    ];
+    assert_eq!(
+        figures.map(|name| count(&report[name])),
+        [4, 1, 0, 0, 4, 0],
+        "{report}"
+    );
 }
 
 #[test]
@@ -270,7 +412,7 @@ fn wrong_calls_are_refused() {
     fails(&tls, "fanout --hub 1st", 2, &["--hub 1st"]);
     let output = Command::new(env!("CARGO_BIN_EXE_hubwire-bench"))
         .arg("idle")
-        .env_remove("HUBWIRE_BENCH_CONNECTION_STRING")
+        .env_remove("HUBWIRE_CONNECTION_STRING")
         .output()
         .expect("the binary runs");
     let error = String::from_utf8_lossy(&output.stderr);

@@ -1,11 +1,11 @@
-//! A small Web PubSub server to run the generator against: groups, acknowledgements and the one
-//! REST operation that it uses. A thread per connection; correct, and slow.
+//! A small Web PubSub server to run the generator against: groups, acknowledgements, recovery and
+//! the one REST operation that it uses. A thread per connection; correct, and slow.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::{BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,7 +13,8 @@ use hubwire_proto::token::{AccessKey, DEFAULT_SKEW, UnixSeconds, verify};
 use serde_json::{Value, json};
 use tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tungstenite::http::StatusCode;
-use tungstenite::protocol::Role;
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::{CloseFrame, Role};
 use tungstenite::{Message, WebSocket};
 
 pub(crate) const KEY: &str = "a-key-of-32-bytes-a-key-of-32-by";
@@ -26,34 +27,70 @@ pub(crate) enum Fault {
     Lose(u64),
     /// Hangs up on the sender of the publish with this number, counted from 1.
     HangUp(u64),
+    /// Leaves out a number before the publish with this number, counted from 1.
+    SkipNumber(u64),
+    /// Sends the publish with this number twice, counted from 1.
+    Repeat(u64),
+    /// Cuts off a reliable client with more unacknowledged messages than this.
+    Bound(usize),
+    /// Does not recover the connection with this number, counted from 0.
+    Forget(u64),
     /// Answers each REST request with `Connection: close`, and closes.
     NoKeepAlive,
 }
 
-type Writer = Arc<Mutex<WebSocket<TcpStream>>>;
+/// A client's session; of a reliable one it outlives the socket.
+struct Member {
+    id: u64,
+    reliable: bool,
+    link: Mutex<Link>,
+}
 
-struct State {
+#[derive(Default)]
+struct Link {
+    socket: Option<WebSocket<TcpStream>>,
+    /// The number of the last message.
+    numbered: u64,
+    unacknowledged: VecDeque<(u64, String)>,
+}
+
+pub(crate) struct State {
     fault: Fault,
     publishes: AtomicU64,
-    groups: Mutex<HashMap<String, Vec<(u64, Writer)>>>,
+    groups: Mutex<HashMap<String, Vec<Arc<Member>>>>,
+    sessions: Mutex<HashMap<u64, Arc<Member>>>,
+}
+
+impl State {
+    /// Sessions of reliable clients, connected or not.
+    pub(crate) fn sessions(&self) -> usize {
+        lock(&self.sessions).len()
+    }
 }
 
 /// Listens until the test process ends; returns its connection string.
 pub(crate) fn start(fault: Fault) -> String {
+    start_watched(fault).0
+}
+
+/// As [`start`], with what the server knows.
+pub(crate) fn start_watched(fault: Fault) -> (String, Arc<State>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     let state = Arc::new(State {
         fault,
         publishes: AtomicU64::new(0),
         groups: Mutex::default(),
+        sessions: Mutex::default(),
     });
+    let watched = Arc::clone(&state);
     thread::spawn(move || {
         for (stream, id) in listener.incoming().flatten().zip(0..) {
             let state = Arc::clone(&state);
             thread::spawn(move || serve(&state, stream, id));
         }
     });
-    connection_string(address)
+    (connection_string(address), watched)
 }
 
 pub(crate) fn connection_string(address: SocketAddr) -> String {
@@ -72,11 +109,14 @@ fn serve(state: &State, stream: TcpStream, id: u64) {
 
 fn client(state: &State, stream: TcpStream, id: u64) {
     let copy = stream.try_clone().expect("descriptors");
+    let mut query = String::new();
+    let mut reliable = false;
     #[expect(clippy::result_large_err, reason = "the signature is tungstenite's")]
     let check = |request: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
-        let query = request.uri().query().unwrap_or_default();
-        let token = query.strip_prefix("access_token=").unwrap_or_default();
-        if !is_valid(token) || request.uri().path() != "/client/hubs/bench" {
+        query = request.uri().query().unwrap_or_default().to_owned();
+        let recovers = parameter(&query, "awps_connection_id").is_some();
+        let is_allowed = recovers || parameter(&query, "access_token").is_some_and(is_valid);
+        if !is_allowed || request.uri().path() != "/client/hubs/bench" {
             let mut refusal = ErrorResponse::new(Some("The token is invalid.".to_owned()));
             *refusal.status_mut() = StatusCode::UNAUTHORIZED;
             return Err(refusal);
@@ -85,6 +125,7 @@ fn client(state: &State, stream: TcpStream, id: u64) {
             .headers()
             .get("sec-websocket-protocol")
             .expect("one is offered");
+        reliable = offered == "json.reliable.webpubsub.azure.v1";
         response
             .headers_mut()
             .insert("sec-websocket-protocol", offered.clone());
@@ -93,45 +134,108 @@ fn client(state: &State, stream: TcpStream, id: u64) {
     let Ok(mut reader) = tungstenite::accept_hdr(stream, check) else {
         return;
     };
-    let writer = Arc::new(Mutex::new(WebSocket::from_raw_socket(
-        copy,
-        Role::Server,
-        None,
-    )));
-    send(
-        &writer,
-        &json!({"type": "system", "event": "connected", "connectionId": id.to_string()}),
-    );
+    let socket = WebSocket::from_raw_socket(copy, Role::Server, None);
+    let Some(member) = attach(state, &query, reliable, id, socket) else {
+        return;
+    };
+    let closed = serve_requests(state, &member, &mut reader);
+    let mut link = lock(&member.link);
+    if member.reliable && !closed {
+        link.socket = None;
+        return;
+    }
+    drop(link);
+    lock(&state.sessions).remove(&member.id);
+    for members in lock(&state.groups).values_mut() {
+        members.retain(|other| other.id != member.id);
+    }
+}
+
+/// Says `connected`, on a new session or on the one that is recovered; what was not acknowledged
+/// follows. `None` if the recovery is refused.
+fn attach(
+    state: &State,
+    query: &str,
+    reliable: bool,
+    id: u64,
+    mut socket: WebSocket<TcpStream>,
+) -> Option<Arc<Member>> {
+    let member = match parameter(query, "awps_connection_id") {
+        Some(wanted) => {
+            let member = wanted.parse().ok();
+            let member = member.and_then(|id: u64| lock(&state.sessions).get(&id).cloned());
+            let token = parameter(query, "awps_reconnection_token");
+            let forgotten = matches!(state.fault, Fault::Forget(id) if id.to_string() == wanted);
+            let right = token == Some(&format!("token-{wanted}")) && !forgotten;
+            let Some(member) = member.filter(|_| right) else {
+                refuse(&mut socket, "no such session");
+                return None;
+            };
+            member
+        }
+        None => Arc::new(Member {
+            id,
+            reliable,
+            link: Mutex::default(),
+        }),
+    };
+    let id = member.id.to_string();
+    let mut connected = json!({"type": "system", "event": "connected", "connectionId": id});
+    if reliable {
+        connected["reconnectionToken"] = json!(format!("token-{id}"));
+        lock(&state.sessions).insert(member.id, Arc::clone(&member));
+    }
+    let mut link = lock(&member.link);
+    let texts = link.unacknowledged.iter().map(|(_, text)| text.clone());
+    for text in [connected.to_string()].into_iter().chain(texts) {
+        let _ = socket.send(Message::text(text));
+    }
+    link.socket = Some(socket);
+    drop(link);
+    Some(member)
+}
+
+/// Works on requests until the socket ends; whether the client closed it with 1000.
+fn serve_requests(state: &State, member: &Arc<Member>, reader: &mut WebSocket<TcpStream>) -> bool {
     while let Ok(message) = reader.read() {
-        let Message::Text(text) = message else {
-            continue;
+        let text = match message {
+            Message::Text(text) => text,
+            Message::Close(frame) => {
+                // The next read answers it.
+                let _ = reader.read();
+                return frame.is_some_and(|frame| frame.code == CloseCode::Normal);
+            }
+            _ => continue,
         };
         let request: Value = serde_json::from_str(&text).expect("clients send json");
-        let group = request["group"].as_str().expect("a group").to_owned();
+        let group = || request["group"].as_str().expect("a group").to_owned();
         match request["type"].as_str() {
             Some("joinGroup") => {
-                let mut groups = state.groups.lock().unwrap_or_else(PoisonError::into_inner);
-                groups
-                    .entry(group)
-                    .or_default()
-                    .push((id, Arc::clone(&writer)));
+                let mut groups = lock(&state.groups);
+                groups.entry(group()).or_default().push(Arc::clone(member));
             }
             Some("sendToGroup") => {
-                let without = request["noEcho"].as_bool().unwrap_or(false).then_some(id);
+                let without = request["noEcho"].as_bool().unwrap_or(false);
                 let data = request["data"].as_str().expect("text");
-                if !publish(state, &group, data, without) {
-                    return;
+                if !publish(state, &group(), data, without.then_some(member.id)) {
+                    return false;
                 }
+            }
+            Some("sequenceAck") => {
+                let until = request["sequenceId"].as_u64().expect("a number");
+                let mut link = lock(&member.link);
+                link.unacknowledged.retain(|(number, _)| *number > until);
             }
             other => panic!("unknown request {other:?}"),
         }
         if let Some(ack) = request.get("ackId") {
-            send(
-                &writer,
-                &json!({"type": "ack", "ackId": ack, "success": true}),
-            );
+            let ack = json!({"type": "ack", "ackId": ack, "success": true});
+            if let Some(socket) = &mut lock(&member.link).socket {
+                let _ = socket.send(Message::text(ack.to_string()));
+            }
         }
     }
+    false
 }
 
 /// Returns false if the sender is to be hung up on.
@@ -144,19 +248,62 @@ fn publish(state: &State, group: &str, data: &str, without: Option<u64>) -> bool
     }
     let message = json!({"type": "message", "from": "group", "group": group, "dataType": "text",
         "data": data});
-    let groups = state.groups.lock().unwrap_or_else(PoisonError::into_inner);
-    for (id, member) in groups.get(group).into_iter().flatten() {
-        if Some(*id) != without {
-            send(member, &message);
+    let groups = lock(&state.groups);
+    for member in groups.get(group).into_iter().flatten() {
+        if Some(member.id) != without {
+            deliver(state, member, &message, nth);
         }
     }
     true
 }
 
-fn send(writer: &Writer, message: &Value) {
-    let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-    // A client that has gone is no concern of its group.
-    let _ = writer.send(Message::text(message.to_string()));
+/// What fails here because a client has gone is no concern of its group.
+fn deliver(state: &State, member: &Member, message: &Value, nth: u64) {
+    let mut link = lock(&member.link);
+    let mut text = message.to_string();
+    let mut copies = 1;
+    if member.reliable {
+        link.numbered += 1;
+        match state.fault {
+            Fault::SkipNumber(skipped) if skipped == nth => link.numbered += 1,
+            Fault::Repeat(repeated) if repeated == nth => copies = 2,
+            _ => {}
+        }
+        text = format!(r#"{{"sequenceId":{},{}"#, link.numbered, &text[1..]);
+        let number = link.numbered;
+        link.unacknowledged.push_back((number, text.clone()));
+        if let Fault::Bound(bound) = state.fault
+            && link.unacknowledged.len() > bound
+            && let Some(mut socket) = link.socket.take()
+        {
+            refuse(&mut socket, "too many unacknowledged messages");
+            return;
+        }
+    }
+    if let Some(socket) = &mut link.socket {
+        for _ in 0..copies {
+            let _ = socket.send(Message::text(text.clone()));
+        }
+    }
+}
+
+fn refuse(socket: &mut WebSocket<TcpStream>, reason: &str) {
+    let _ = socket.close(Some(CloseFrame {
+        code: CloseCode::Policy,
+        reason: reason.into(),
+    }));
+    let _ = socket.flush();
+}
+
+fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find_map(|(key, value)| (key == name).then_some(value))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn rest(state: &State, mut stream: TcpStream) {
