@@ -39,6 +39,8 @@ environment:
   CI=true         a skipped test fails the run
   HUBWIRE_BIN     server binary for the outer rings (default: built once, release profile)
   CHROMIUM        browser for the browser ring (default: `chromium` on PATH)
+  FAULT_SEED      where the schedules of broken connections begin, as a failed run printed it
+  FAULT_SECONDS   how long clients talk over broken connections (default: 20, in Python 10)
 ";
 
 fn main() -> ExitCode {

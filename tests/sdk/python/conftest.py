@@ -6,6 +6,8 @@ import pytest
 
 from server import Server
 
+pytest.register_assert_rewrite("protobuf_client", "streams")
+
 # The ways in which an application server may come: a scheme and a key, at both shard counts.
 ACCESSES = [
     (1, "http", "primary"),

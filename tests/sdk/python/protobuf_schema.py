@@ -1,12 +1,12 @@
-"""The schema of protobuf.webpubsub.azure.v1 for Google's own library, built without a compiler."""
+"""The schema of the protobuf subprotocols for Google's own library, built without a compiler."""
 
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message_factory
 
 PACKAGE = "webpubsub"
 FIELD = descriptor_pb2.FieldDescriptorProto
 
-# Messages, and their fields as `number name type`. `?` after a type makes a field optional, `|`
-# one of the message's oneof; `{}` is a map from string to string.
+# Messages, and their fields as `number name type`. `?` after a type makes a field optional, `*`
+# repeated, `|` one of the message's oneof; `{}` is a map from string to string.
 SCHEMA = {
     "UpstreamMessage": [
         "1 send_to_group_message SendToGroupMessage|",
@@ -15,23 +15,52 @@ SCHEMA = {
         "7 leave_group_message LeaveGroupMessage|",
         "8 sequence_ack_message SequenceAckMessage|",
         "9 ping_message PingMessage|",
+        "13 stream_data_message StreamDataMessage|",
+        "14 stream_end_message StreamEndMessage|",
+        "15 set_group_state_message SetGroupStateMessage|",
+        "16 subscribe_group_state_message SubscribeGroupStateMessage|",
+        "17 unsubscribe_group_state_message UnsubscribeGroupStateMessage|",
     ],
     "SendToGroupMessage": [
         "1 group string",
         "2 ack_id uint64?",
         "3 data MessageData",
         "4 no_echo bool?",
+        "5 ttl_seconds uint32?",
+        "6 metadata {}",
+        "7 stream StreamStartInfo",
     ],
-    "EventMessage": ["1 event string", "2 data MessageData", "3 ack_id uint64?"],
+    "StreamStartInfo": ["1 stream_id string", "2 idle_timeout_ms uint32?"],
+    "EventMessage": [
+        "1 event string",
+        "2 data MessageData",
+        "3 ack_id uint64?",
+        "4 metadata {}",
+    ],
     "JoinGroupMessage": ["1 group string", "2 ack_id uint64?"],
     "LeaveGroupMessage": ["1 group string", "2 ack_id uint64?"],
     "SequenceAckMessage": ["1 sequence_id uint64"],
     "PingMessage": [],
+    "StreamDataMessage": [
+        "1 stream_id string",
+        "2 stream_sequence_id uint64?",
+        "3 data MessageData",
+    ],
+    "StreamEndMessage": ["1 stream_id string", "2 error StreamEndError?"],
+    "StreamEndError": ["1 message string?", "2 user_error_code string?"],
+    "SetGroupStateMessage": ["1 group string", "2 ack_id uint64?", "3 state GroupState?"],
+    "SubscribeGroupStateMessage": ["1 group string", "2 ack_id uint64?"],
+    "UnsubscribeGroupStateMessage": ["1 group string", "2 ack_id uint64?"],
     "DownstreamMessage": [
         "1 ack_message AckMessage|",
         "2 data_message DataMessage|",
         "3 system_message SystemMessage|",
         "4 pong_message PongMessage|",
+        "6 stream_ack_message StreamAckMessage|",
+        "7 stream_nack_message StreamNackMessage|",
+        "8 stream_closed_message StreamClosedMessage|",
+        "9 group_state_update_message GroupStateMessage|",
+        "10 group_state_snapshot_message GroupStateMessage|",
     ],
     "AckMessage": ["1 ack_id uint64", "2 success bool", "3 error ErrorMessage?"],
     "ErrorMessage": ["1 name string", "2 message string"],
@@ -41,7 +70,15 @@ SCHEMA = {
         "3 data MessageData",
         "4 sequence_id uint64?",
         "5 metadata {}",
+        "6 stream StreamInfo",
     ],
+    "StreamInfo": [
+        "1 stream_id string",
+        "2 stream_sequence_id uint64",
+        "3 end_of_stream bool?",
+        "4 error StreamError?",
+    ],
+    "StreamError": ["1 name string", "2 message string", "3 user_error_code string"],
     "SystemMessage": [
         "1 connected_message ConnectedMessage|",
         "2 disconnected_message DisconnectedMessage|",
@@ -53,6 +90,27 @@ SCHEMA = {
     ],
     "DisconnectedMessage": ["2 reason string"],
     "PongMessage": [],
+    "StreamAckMessage": ["1 stream_id string", "2 expected_sequence_id uint64"],
+    "StreamNackMessage": [
+        "1 stream_id string",
+        "2 name string",
+        "3 message string",
+        "4 expected_sequence_id uint64",
+    ],
+    "StreamClosedMessage": ["1 stream_id string", "2 error StreamClosedError?"],
+    "StreamClosedError": ["1 name string", "2 message string"],
+    "GroupStateMessage": [
+        "1 group string",
+        "2 items GroupStateItem*",
+        "3 sequence_id uint64?",
+    ],
+    "GroupStateItem": [
+        "1 connection_id string",
+        "2 user_id string?",
+        "3 state GroupState?",
+        "4 updated_at int64",
+    ],
+    "GroupState": ["1 entries {}"],
     "MessageData": [
         "1 text_data string|",
         "2 binary_data bytes|",
@@ -65,7 +123,9 @@ SCALARS = {
     "string": FIELD.TYPE_STRING,
     "bytes": FIELD.TYPE_BYTES,
     "bool": FIELD.TYPE_BOOL,
+    "uint32": FIELD.TYPE_UINT32,
     "uint64": FIELD.TYPE_UINT64,
+    "int64": FIELD.TYPE_INT64,
 }
 
 
@@ -94,15 +154,19 @@ def _add_field(message, number, name, kind):
     field = message.field.add(name=name, number=int(number), label=FIELD.LABEL_OPTIONAL)
     if kind.endswith("|"):
         field.oneof_index = 0
-    kind, field.proto3_optional = kind.rstrip("?|"), kind.endswith("?")
+    elif kind.endswith("*"):
+        field.label = FIELD.LABEL_REPEATED
+    kind, field.proto3_optional = kind.rstrip("?|*"), kind.endswith("?")
     if kind == "{}":
-        entry = message.nested_type.add(name="MetadataEntry")
+        # The library insists on the name.
+        entry_name = name.title().replace("_", "") + "Entry"
+        entry = message.nested_type.add(name=entry_name)
         entry.options.map_entry = True
         for number, name in [(1, "key"), (2, "value")]:
             entry.field.add(
                 name=name, number=number, label=FIELD.LABEL_OPTIONAL, type=FIELD.TYPE_STRING
             )
-        field.label, kind = FIELD.LABEL_REPEATED, f"{message.name}.MetadataEntry"
+        field.label, kind = FIELD.LABEL_REPEATED, f"{message.name}.{entry_name}"
     if kind in SCALARS:
         field.type = SCALARS[kind]
     else:

@@ -31,10 +31,13 @@ class Server:
     """A server process with fresh keys on a port that the system chose; use it with `with`.
 
     `key` names the access key that callers use. With `tls_folder`, the place of a development
-    authority, it serves https.
+    authority, it serves https. With `keeps_sessions` it has a folder for what is to survive a
+    restart.
     """
 
-    def __init__(self, shards, configuration="", key="primary", tls_folder=None):
+    def __init__(
+        self, shards, configuration="", key="primary", tls_folder=None, keeps_sessions=False
+    ):
         keys = {name: _new_key() for name in ("primary", "secondary")}
         self.key = keys.pop(key)
         self.other_key = keys.popitem()[1]
@@ -42,6 +45,7 @@ class Server:
             (self.key, self.other_key) if key == "primary" else (self.other_key, self.key)
         )
         self._scheme = "https" if tls_folder else "http"
+        self._keeps_sessions = keeps_sessions
         self._options = ["--dev-tls", "--data-dir", tls_folder] if tls_folder else []
         self._configuration = (
             f'listen = "127.0.0.1:0"\nshards = {shards}\n'
@@ -61,8 +65,24 @@ class Server:
         file = os.path.join(self._folder.name, "hubwire.toml")
         with open(file, "w", encoding="utf-8", opener=_private) as out:
             out.write(self._configuration)
+        self._options += ["--config", file]
+        if self._keeps_sessions:
+            self._options += ["--data-dir", os.path.join(self._folder.name, "data")]
+        self._launch()
+        return self
+
+    def restart(self, shards):
+        """Stops it and starts it again where it was, with another number of shards."""
+        self._end()
+        self._launch("--listen", f"127.0.0.1:{self.port}", "--shards", str(shards))
+
+    def __exit__(self, *_):
+        self._end()
+        self._folder.cleanup()
+
+    def _launch(self, *options):
         self._process = subprocess.Popen(
-            [os.environ["HUBWIRE_BIN"], "serve", "--config", file, *self._options],
+            [os.environ["HUBWIRE_BIN"], "serve", *self._options, *options],
             cwd=self._folder.name,
             # What begins like this, the server would read as its configuration.
             env={k: v for k, v in os.environ.items() if not k.startswith("HUBWIRE_")},
@@ -74,9 +94,8 @@ class Server:
         )
         self.port = self._wait_for_port()
         self.endpoint = f"{self._scheme}://127.0.0.1:{self.port}"
-        return self
 
-    def __exit__(self, *_):
+    def _end(self):
         self._process.send_signal(signal.SIGTERM)
         try:
             code = self._process.wait(STOP_SECONDS)
@@ -85,7 +104,6 @@ class Server:
             self._process.wait()
             code = "no exit in time"
         self._reader.join(STOP_SECONDS)
-        self._folder.cleanup()
         assert code == 0, f"the server did not stop cleanly: {code}\n{self.log}"
 
     def new_hub(self):
@@ -96,10 +114,14 @@ class Server:
     def connection_string(self, key=None):
         return f"Endpoint={self.endpoint};AccessKey={key or self.key};Version=1.0;"
 
-    def client_url(self, hub, user=None, roles=None, groups=None, **query):
-        """A client URL with a token of our own making; `query` adds parameters."""
+    def client_url(self, hub, user=None, roles=None, groups=None, endpoint=None, **query):
+        """A client URL with a token of our own making; `query` adds parameters.
+
+        `endpoint` is where the client comes in, if that is not the server itself.
+        """
+        endpoint = endpoint or self.endpoint
         claims = {
-            "aud": f"{self.endpoint}/client/hubs/{hub}",
+            "aud": f"{endpoint}/client/hubs/{hub}",
             "exp": int(time.time()) + 300,
             "sub": user,
             "role": roles,
@@ -107,7 +129,7 @@ class Server:
         }
         query["access_token"] = self.token({k: v for k, v in claims.items() if v is not None})
         parameters = urllib.parse.urlencode(query)
-        return f"{self.endpoint.replace('http', 'ws', 1)}/client/hubs/{hub}?{parameters}"
+        return f"{endpoint.replace('http', 'ws', 1)}/client/hubs/{hub}?{parameters}"
 
     def token(self, claims):
         """A token signed with the callers' key."""

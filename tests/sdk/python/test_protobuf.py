@@ -2,69 +2,14 @@
 
 import base64
 import json
-from contextlib import contextmanager
 
 import pytest
 from azure.messaging.webpubsubservice import WebPubSubServiceClient
-from google.protobuf import any_pb2, wrappers_pb2
+from google.protobuf import any_pb2
 from websockets.exceptions import ConnectionClosed
 
-from protobuf_schema import DownstreamMessage, UpstreamMessage
+from protobuf_client import EVERY_ROLE, SECONDS, an_any, connect_protobuf
 from sockets import connect
-
-PROTOCOL = "protobuf.webpubsub.azure.v1"
-EVERY_ROLE = ["webpubsub.joinLeaveGroup", "webpubsub.sendToGroup"]
-SECONDS = 10
-
-
-class Client:
-    def __init__(self, socket):
-        self.socket = socket
-
-    def send(self, **request):
-        self.socket.send(UpstreamMessage(**request).SerializeToString())
-
-    def receive(self):
-        """The next message, as it is called and as it is."""
-        raw = self.socket.recv(SECONDS)
-        assert isinstance(raw, bytes)
-        message = DownstreamMessage.FromString(raw)
-        # Nothing on the wire but what the schema knows, in the library's own form.
-        assert message.SerializeToString(deterministic=True) == raw
-        kind = message.WhichOneof("one")
-        return kind, getattr(message, kind)
-
-    def acked(self, ack_id):
-        kind, ack = self.receive()
-        assert (kind, ack.ack_id, ack.success) == ("ack_message", ack_id, True)
-        assert not ack.HasField("error")
-
-    def data(self):
-        """The next message, which carries data: its group, the kind of data, the data."""
-        kind, message = self.receive()
-        assert kind == "data_message"
-        assert getattr(message, "from") == ("group" if message.HasField("group") else "server")
-        assert not message.HasField("sequence_id")
-        data = message.data.WhichOneof("one")
-        return message.group, data, getattr(message.data, data)
-
-
-@contextmanager
-def connect_protobuf(server, hub, **claims):
-    url = server.client_url(hub, **claims)
-    with connect(url, subprotocols=[PROTOCOL]) as socket:
-        assert socket.subprotocol == PROTOCOL
-        client = Client(socket)
-        kind, system = client.receive()
-        assert (kind, system.WhichOneof("one")) == ("system_message", "connected_message")
-        client.connected = system.connected_message
-        yield client
-
-
-def an_any():
-    packed = any_pb2.Any()
-    packed.Pack(wrappers_pb2.StringValue(value="äöü"))
-    return packed
 
 
 def test_every_type_of_data_comes_back_as_it_was_sent(server):
@@ -142,7 +87,7 @@ def test_other_clients_and_application_servers(server):
 
 @pytest.mark.parametrize(
     ("message", "code"),
-    [(b"\xff", 1007), (b"", 1007), (bytes.fromhex("6a00"), 1007), ("{}", 1003)],
+    [(b"\xff", 1007), (b"", 1007), (bytes.fromhex("5200"), 1007), ("{}", 1003)],
 )
 def test_what_cannot_be_read_ends_the_connection(server, message, code):
     with connect_protobuf(server, server.new_hub()) as client:

@@ -16,7 +16,10 @@ try {
   await server.stop();
   const told = /^ *CA=(\S+)\n(?: *export .*\n)*? *export NODE_EXTRA_CA_CERTS=\$CA\b/m.exec(server.log);
   assert.ok(told, `the server does not say how Node trusts it\n${server.log}`);
-  const { status } = spawnSync(process.execPath, process.argv.slice(2), {
+  // It holds for a whole file too, the longest of which runs for as long as it is told to.
+  const timeout = 300_000 + 1000 * Number(process.env.FAULT_SECONDS ?? 0);
+  const options = [`--test-timeout=${timeout}`, ...process.argv.slice(2)];
+  const { status } = spawnSync(process.execPath, options, {
     env: { ...process.env, NODE_EXTRA_CA_CERTS: told[1] },
     stdio: "inherit",
   });

@@ -20,10 +20,15 @@ const ACCESSES = [
   { shards: 1, scheme: "https", key: "secondary" },
 ];
 
-/** Runs the same tests against a server with one shard and against one with four. */
-export function againstEveryShardCount(title, define, configuration = "") {
+/**
+ * Runs the same tests against a server with one shard and against one with four; `concurrency` of
+ * them at the same time, for those that mostly wait.
+ */
+export function againstEveryShardCount(title, define, { configuration, concurrency = 1 } = {}) {
   for (const shards of [1, 4]) {
-    describe(`${title}, shards = ${shards}`, () => using(new Server({ shards, configuration }), define));
+    describe(`${title}, shards = ${shards}`, { concurrency }, () =>
+      using(new Server({ shards, configuration }), define),
+    );
   }
 }
 
@@ -46,12 +51,17 @@ export function using(server, define) {
 export class Server {
   #process;
   #folder;
+  #keepsSessions;
   #log = "";
   #hubs = 0;
 
-  /** Without `shards` it runs on nothing but its defaults, with the key that everybody knows. */
-  constructor({ shards, configuration = "", scheme = "http" } = {}) {
+  /**
+   * Without `shards` it runs on nothing but its defaults, with the key that everybody knows. With
+   * `keepsSessions` it has a folder of its own for what is to survive a restart.
+   */
+  constructor({ shards, configuration = "", scheme = "http", keepsSessions = false } = {}) {
     this.scheme = scheme;
+    this.#keepsSessions = keepsSessions;
     this.primaryKey = randomBytes(32).toString("base64");
     this.secondaryKey = randomBytes(32).toString("base64");
     this.key = this.primaryKey;
@@ -73,7 +83,27 @@ export class Server {
     const binary = process.env.HUBWIRE_BIN;
     assert.ok(binary, "HUBWIRE_BIN names the server binary; `cargo xtask test` sets it");
     this.#folder = await mkdtemp(join(tmpdir(), "hubwire-"));
-    this.#process = spawn(binary, ["serve", ...(await this.#options())], {
+    await this.#launch(binary, await this.#options());
+  }
+
+  /** Stops it and starts it again where it was, with another number of shards. */
+  async restart(shards) {
+    await this.#end();
+    const options = await this.#options();
+    const changed = ["--listen", `127.0.0.1:${this.port}`, "--shards", `${shards}`];
+    await this.#launch(process.env.HUBWIRE_BIN, [...options, ...changed]);
+  }
+
+  /** Asks it to stop and expects a clean exit. */
+  async stop() {
+    if (this.#process !== undefined) {
+      await this.#end();
+      await rm(this.#folder, { recursive: true, force: true });
+    }
+  }
+
+  async #launch(binary, options) {
+    this.#process = spawn(binary, ["serve", ...options], {
       cwd: this.#folder,
       env: environment(),
       stdio: ["ignore", "pipe", "pipe"],
@@ -82,12 +112,8 @@ export class Server {
     this.endpoint = `${this.scheme}://127.0.0.1:${this.port}`;
   }
 
-  /** Asks it to stop and expects a clean exit. */
-  async stop() {
+  async #end() {
     const child = this.#process;
-    if (child === undefined) {
-      return;
-    }
     const exited =
       child.exitCode !== null || child.signalCode !== null
         ? Promise.resolve()
@@ -96,7 +122,6 @@ export class Server {
     const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MILLISECONDS);
     await exited;
     clearTimeout(timer);
-    await rm(this.#folder, { recursive: true, force: true });
     assert.equal(child.signalCode, null, `the server did not stop in time\n${this.#log}`);
     assert.equal(child.exitCode, 0, `the server did not exit cleanly\n${this.#log}`);
   }
@@ -116,16 +141,19 @@ export class Server {
     return `Endpoint=${this.endpoint};AccessKey=${key};Version=1.0;`;
   }
 
-  /** A client URL with a token of our own making; `query` adds parameters. */
-  clientUrl(hub, { userId, roles, groups, query = {} } = {}) {
+  /**
+   * A client URL with a token of our own making; `query` adds parameters, and `endpoint` is where
+   * the client comes in, if that is not the server itself.
+   */
+  clientUrl(hub, { userId, roles, groups, query = {}, endpoint = this.endpoint } = {}) {
     const path = `/client/hubs/${hub}`;
-    const token = this.token(`${this.endpoint}${path}`, {
+    const token = this.token(`${endpoint}${path}`, {
       sub: userId,
       role: roles,
       "webpubsub.group": groups,
     });
     const parameters = new URLSearchParams({ ...query, access_token: token });
-    return `${this.endpoint.replace("http", "ws")}${path}?${parameters}`;
+    return `${endpoint.replace("http", "ws")}${path}?${parameters}`;
   }
 
   /** An HS256 token for an audience, or for each of several. */
@@ -150,12 +178,16 @@ export class Server {
       assert.ok(folder, "`npm test` makes a development authority and sets DEVELOPMENT_TLS");
       options.push("--dev-tls", "--data-dir", folder);
     }
+    if (this.#keepsSessions) {
+      options.push("--data-dir", join(this.#folder, "data"));
+    }
     return options;
   }
 
   /** The port that the start-up screen names. */
   #waitForPort() {
     const child = this.#process;
+    const earlier = this.#log.length;
     return new Promise((resolve, reject) => {
       const fail = (reason) => {
         clearTimeout(timer);
@@ -168,7 +200,7 @@ export class Server {
       );
       const read = (chunk) => {
         this.#log += chunk;
-        const endpoint = /endpoint\W+https?:\/\/[^\s/;]*:(\d+)\b(?=\D)/i.exec(this.#log);
+        const endpoint = /endpoint\W+https?:\/\/[^\s/;]*:(\d+)\b(?=\D)/i.exec(this.#log.slice(earlier));
         if (endpoint !== null) {
           clearTimeout(timer);
           resolve(Number(endpoint[1]));

@@ -174,5 +174,5 @@ againstEveryShardCount(
       client.close();
     });
   },
-  `[hub_defaults]\nanonymous_connect_policy = "allow"`,
+  { configuration: `[hub_defaults]\nanonymous_connect_policy = "allow"` },
 );
