@@ -43,7 +43,11 @@ pub struct Node {
     /// Shards that have taken leave.
     packed_up: AtomicUsize,
     rest: Box<[Rest]>,
+    /// For each shard, the most bytes that one of its connections held when it last looked.
+    largest_holders: Box<[AtomicUsize]>,
     draining: AtomicBool,
+    /// No command from outside is taken any more: shards may have packed up.
+    ending: AtomicBool,
     front_door: OnceLock<Arc<dyn Wake>>,
     /// When the node started, in milliseconds since 1970.
     started_at: AtomicI64,
@@ -90,7 +94,9 @@ impl Node {
             saved: Mutex::default(),
             packed_up: AtomicUsize::new(0),
             rest: (0..shards).map(|_| Rest::default()).collect(),
+            largest_holders: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             draining: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
             front_door: OnceLock::new(),
             started_at: AtomicI64::new(0),
             limits,
@@ -318,8 +324,12 @@ impl Node {
     /// Sends `command` to every shard in `to`, or to none.
     ///
     /// # Errors
-    /// [`NoRoom`]; see there.
+    /// [`NoRoom`]; see there. After [`shut_down`](Self::shut_down) there is none any more: what a
+    /// session that is saved would miss must not be accepted.
     pub fn try_send(&self, command: &Command, to: ShardSet) -> Result<(), NoRoom> {
+        if self.ending.load(Ordering::Acquire) {
+            return Err(NoRoom);
+        }
         let permits = self.reserve_in_all(to, FRONT_DOOR).ok_or(NoRoom)?;
         for (shard, permit) in permits {
             self.inbox(shard)
@@ -402,6 +412,7 @@ impl Node {
     /// zero; then [`take_saved`](Self::take_saved) has what `farewell` says.
     pub fn shut_down(&self, farewell: Farewell) {
         self.draining.store(true, Ordering::Release);
+        self.ending.store(true, Ordering::Release);
         for inbox in &self.inboxes {
             inbox.send_beside(Mail::ShutDown(farewell));
         }
@@ -427,6 +438,14 @@ impl Node {
 
     pub(crate) fn saved(&self) -> std::sync::MutexGuard<'_, SnapshotWriter> {
         self.saved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says how much the largest holder of `shard` holds; returns the same of all shards.
+    pub(crate) fn compare_largest_holder(&self, shard: ShardId, bytes: usize) -> usize {
+        self.largest_holders[shard.index()].store(bytes, Ordering::Relaxed);
+        let all = self.largest_holders.iter();
+        let most = all.map(|holder| holder.load(Ordering::Relaxed)).max();
+        most.unwrap_or(bytes)
     }
 
     /// Where `shard` says whether it is at rest.
@@ -570,6 +589,24 @@ mod tests {
             Some(1),
             "two slots on each shard are enough again"
         );
+    }
+
+    #[test]
+    fn a_node_that_shuts_down_takes_no_command_any_more() {
+        let node = Node::new(NodeId(0), 2, Limits::default(), HubTable::default());
+        let command = Command {
+            hub: "chat".into(),
+            target: Target::All,
+            selection: crate::command::Selection::default(),
+            action: crate::command::Action::Leave {
+                groups: None,
+                reply: None,
+            },
+        };
+        node.quiesce();
+        assert_eq!(node.try_send(&command, node.shards()), Ok(()));
+        node.shut_down(Farewell::Save);
+        assert_eq!(node.try_send(&command, node.shards()), Err(NoRoom));
     }
 
     #[test]

@@ -22,7 +22,12 @@ enum Chunk {
     /// Frames that other connections may be getting too.
     Shared(Frame),
     /// The same with a number, whose head is made when it is written.
-    Numbered { frame: Frame, sequence_id: u64 },
+    Numbered {
+        frame: Frame,
+        sequence_id: u64,
+        /// Bytes with the head, so that it need not be made to be measured.
+        len: usize,
+    },
     /// Frames for this connection alone; neighbours are joined.
     Private { bytes: Vec<u8>, messages: usize },
 }
@@ -31,9 +36,7 @@ impl Chunk {
     fn len(&self) -> usize {
         match self {
             Self::Shared(frame) => frame.bytes().len(),
-            Self::Numbered { frame, sequence_id } => {
-                frame.head(*sequence_id).bytes().len() + frame.tail().len()
-            }
+            Self::Numbered { len, .. } => *len,
             Self::Private { bytes, .. } => bytes.len(),
         }
     }
@@ -49,7 +52,9 @@ impl Chunk {
 
     fn head(&self) -> Option<Head> {
         match self {
-            Self::Numbered { frame, sequence_id } => Some(frame.head(*sequence_id)),
+            Self::Numbered {
+                frame, sequence_id, ..
+            } => Some(frame.head(*sequence_id)),
             Self::Shared(_) | Self::Private { .. } => None,
         }
     }
@@ -143,8 +148,13 @@ impl Outbox {
 
     /// Queues frames that are shared with other connections, with a number in front.
     pub fn push_numbered(&mut self, frame: &Frame, sequence_id: u64, pool: &mut OutboxPool) {
-        let frame = frame.clone();
-        self.push_chunk(Chunk::Numbered { frame, sequence_id }, pool);
+        let len = frame.head(sequence_id).bytes().len() + frame.tail().len();
+        let chunk = Chunk::Numbered {
+            frame: frame.clone(),
+            sequence_id,
+            len,
+        };
+        self.push_chunk(chunk, pool);
     }
 
     fn push_chunk(&mut self, chunk: Chunk, pool: &mut OutboxPool) {

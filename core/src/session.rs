@@ -255,6 +255,12 @@ impl Session {
         }
     }
 
+    /// Bytes that its streams hold.
+    #[must_use]
+    pub fn stream_bytes(&self) -> usize {
+        self.streams.as_ref().map_or(0, |streams| streams.bytes())
+    }
+
     /// The ack ids that succeeded.
     #[must_use]
     pub fn acks(&self) -> &AckMemory {

@@ -3,6 +3,7 @@
 //! A shard packs its sessions up when it ends and unpacks them before its first tick. Where the
 //! data is kept meanwhile, and who may read it, is the server's business.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -89,12 +90,56 @@ pub struct UnacknowledgedRecord {
 /// A message without a number.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct MessageRecord {
-    /// The message, not framed.
-    pub payload: Vec<u8>,
+    /// The message.
+    pub payload: Payload,
     /// How it is numbered.
     pub numbering: NumberingRecord,
     /// In how many milliseconds it expires, counted from the end of the node.
     pub expires_in_ms: Option<u64>,
+}
+
+/// A message without its frames. One that was in a queue is copied out of them only when its bytes
+/// are asked for, so that packing up does not need the memory of all queues once more.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "Vec<u8>", into = "Vec<u8>")]
+pub struct Payload(PayloadBytes);
+
+#[derive(Debug, Clone)]
+enum PayloadBytes {
+    Plain(Vec<u8>),
+    Framed(Frame),
+}
+
+impl Payload {
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> Cow<'_, [u8]> {
+        match &self.0 {
+            PayloadBytes::Plain(bytes) => Cow::Borrowed(bytes),
+            PayloadBytes::Framed(frame) => Cow::Owned(frame.payload()),
+        }
+    }
+
+    /// At least as many as [`bytes`](Self::bytes) has, and few more.
+    #[must_use]
+    pub fn most_bytes(&self) -> usize {
+        match &self.0 {
+            PayloadBytes::Plain(bytes) => bytes.len(),
+            PayloadBytes::Framed(frame) => frame.bytes().len(),
+        }
+    }
+}
+
+impl From<Vec<u8>> for Payload {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(PayloadBytes::Plain(bytes))
+    }
+}
+
+impl From<Payload> for Vec<u8> {
+    fn from(payload: Payload) -> Self {
+        payload.bytes().into_owned()
+    }
 }
 
 /// How a message is numbered.
@@ -139,7 +184,7 @@ impl SnapshotWriter {
         let next = u32::try_from(self.messages.len()).ok()?;
         let (message, _) = self.places.entry(frame.identity()).or_insert_with(|| {
             self.messages.push(MessageRecord {
-                payload: frame.payload(),
+                payload: Payload(PayloadBytes::Framed(frame.clone())),
                 numbering,
                 expires_in_ms: frame.expires_at().map(|at| at.since(now)),
             });
@@ -191,7 +236,13 @@ impl RestoredMessages {
             };
             let left = |ms: u64| now.plus(ms.saturating_sub(elapsed_ms));
             let expires_at = message.expires_in_ms.map(left);
-            Frame::new(kind, &message.payload, Some(numbering), expires_at, memory)
+            Frame::new(
+                kind,
+                &message.payload.bytes(),
+                Some(numbering),
+                expires_at,
+                memory,
+            )
         };
         Self {
             frames: messages.into_iter().map(frame).collect(),

@@ -92,6 +92,8 @@ pub struct Streams {
     open: BTreeMap<Arc<str>, Stream>,
     /// Oldest first; at most [`MOST_ENDED`].
     ended: VecDeque<Ended>,
+    /// What both hold in memory.
+    bytes: usize,
     /// Whether any open stream owes an ack.
     owe_acks: bool,
     /// The next time at which an armed timer fires.
@@ -143,6 +145,16 @@ impl Stream {
     fn hear(&mut self, now: Millis) {
         self.due = now.plus(self.idle_timeout_ms);
     }
+
+    fn bytes(&self, stream_id: &str) -> usize {
+        size_of::<Self>() + stream_id.len() + self.group.len()
+    }
+}
+
+impl Ended {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.stream_id.len()
+    }
 }
 
 impl Streams {
@@ -150,6 +162,12 @@ impl Streams {
     #[must_use]
     pub fn open(&self) -> usize {
         self.open.len()
+    }
+
+    /// Bytes that they hold, names included.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether there is nothing to remember.
@@ -189,8 +207,14 @@ impl Streams {
         if self.open.len() >= limit {
             return Err(StartError::TooMany);
         }
-        self.ended
-            .retain(|ended| *ended.stream_id != *start.stream_id);
+        let bytes = &mut self.bytes;
+        self.ended.retain(|ended| {
+            let is_other = *ended.stream_id != *start.stream_id;
+            if !is_other {
+                *bytes -= ended.bytes();
+            }
+            is_other
+        });
         let stream = Stream {
             group,
             no_echo: start.no_echo,
@@ -200,6 +224,7 @@ impl Streams {
             unacked: 0,
             confirmed_before: false,
         };
+        self.bytes += stream.bytes(&start.stream_id);
         self.open.insert((*start.stream_id).into(), stream);
         Ok(())
     }
@@ -264,20 +289,25 @@ impl Streams {
         memory: EndMemory,
     ) -> Option<EndedStream> {
         let (stream_id, stream) = self.open.remove_entry(stream_id)?;
+        self.bytes -= stream.bytes(&stream_id);
         let place = match memory {
             EndMemory::None => None,
             EndMemory::Attached => Some(EndedPlace::Told),
             EndMemory::Detached => Some(EndedPlace::Untold),
         };
         if let Some(place) = place {
-            if self.ended.len() == MOST_ENDED {
-                self.ended.pop_front();
+            if self.ended.len() == MOST_ENDED
+                && let Some(oldest) = self.ended.pop_front()
+            {
+                self.bytes -= oldest.bytes();
             }
-            self.ended.push_back(Ended {
+            let ended = Ended {
                 stream_id: Arc::clone(&stream_id),
                 reason,
                 place,
-            });
+            };
+            self.bytes += ended.bytes();
+            self.ended.push_back(ended);
         }
         Some(EndedStream {
             stream_id,
@@ -398,33 +428,43 @@ impl Streams {
     /// rested yet.
     #[must_use]
     pub fn import(record: StreamsRecord, now: Millis) -> Self {
-        let open = record.open.into_iter().map(|stream| {
-            let idle_timeout_ms = stream.idle_timeout_ms.clamp(1, MOST_IDLE_TIMEOUT_MS);
-            let restored = Stream {
-                group: stream.group.into(),
-                no_echo: stream.no_echo,
-                expected: stream.expected.max(1),
-                idle_timeout_ms,
-                due: now.plus(idle_timeout_ms),
-                unacked: 0,
-                confirmed_before: false,
-            };
-            (stream.stream_id.into(), restored)
-        });
+        let open: BTreeMap<Arc<str>, Stream> = record
+            .open
+            .into_iter()
+            .map(|stream| {
+                let idle_timeout_ms = stream.idle_timeout_ms.clamp(1, MOST_IDLE_TIMEOUT_MS);
+                let restored = Stream {
+                    group: stream.group.into(),
+                    no_echo: stream.no_echo,
+                    expected: stream.expected.max(1),
+                    idle_timeout_ms,
+                    due: now.plus(idle_timeout_ms),
+                    unacked: 0,
+                    confirmed_before: false,
+                };
+                (stream.stream_id.into(), restored)
+            })
+            .collect();
         let ended = record.ended.into_iter().take(MOST_ENDED);
+        let ended: VecDeque<Ended> = ended
+            .map(|ended| Ended {
+                stream_id: ended.stream_id.into(),
+                reason: ended.reason,
+                place: if ended.untold {
+                    EndedPlace::Untold
+                } else {
+                    EndedPlace::Told
+                },
+            })
+            .collect();
+        let of_open = open
+            .iter()
+            .map(|(stream_id, stream)| stream.bytes(stream_id));
+        let bytes = of_open.chain(ended.iter().map(Ended::bytes)).sum();
         Self {
-            open: open.collect(),
-            ended: ended
-                .map(|ended| Ended {
-                    stream_id: ended.stream_id.into(),
-                    reason: ended.reason,
-                    place: if ended.untold {
-                        EndedPlace::Untold
-                    } else {
-                        EndedPlace::Told
-                    },
-                })
-                .collect(),
+            open,
+            ended,
+            bytes,
             owe_acks: false,
             watched: None,
         }

@@ -1,4 +1,5 @@
-//! What must hold for any input of a decoder: one function per fuzz target.
+//! What must hold for any input of a decoder, and for anything that happens to a node: one function
+//! per fuzz target.
 //!
 //! The targets in `fuzz_targets` hand libFuzzer's inputs to these functions, and
 //! `tests/replay.rs` hands them the committed corpora.
@@ -6,6 +7,7 @@
 mod again;
 #[path = "../../proto/tests/ws_reference/agreement.rs"]
 mod agreement;
+mod engine;
 mod filter;
 mod json;
 #[path = "../../proto/tests/pattern_reference/naive.rs"]
@@ -13,6 +15,7 @@ mod naive;
 mod pattern;
 mod protobuf;
 mod rest;
+mod session;
 mod token;
 #[path = "../../proto/tests/ws_reference/trace.rs"]
 mod trace;
@@ -23,5 +26,6 @@ pub use json::json_decode;
 pub use pattern::pattern;
 pub use protobuf::protobuf;
 pub use rest::rest_path;
+pub use session::session;
 pub use token::token_verify;
 pub use ws::ws_decode;

@@ -4,7 +4,9 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::Path;
 
-use hubwire_fuzz::{filter, json_decode, pattern, protobuf, rest_path, token_verify, ws_decode};
+use hubwire_fuzz::{
+    filter, json_decode, pattern, protobuf, rest_path, session, token_verify, ws_decode,
+};
 
 fn replay(target: &str, run: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -47,6 +49,11 @@ fn protobuf_corpus() {
 #[test]
 fn rest_path_corpus() {
     replay("rest_path", rest_path);
+}
+
+#[test]
+fn session_corpus() {
+    replay("session", session);
 }
 
 #[test]

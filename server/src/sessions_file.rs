@@ -320,7 +320,8 @@ impl SessionsFile {
     fn set_aside(&self, path: &Path, why: &Rejected) {
         let aside = (1..=SET_ASIDE)
             .map(|number| self.path.with_added_extension(format!("rejected-{number}")))
-            .find(|aside| !aside.exists());
+            // A link that leads nowhere is there too.
+            .find(|aside| aside.symlink_metadata().is_err());
         let aside = aside.unwrap_or_else(|| {
             let last = format!("rejected-{SET_ASIDE}");
             self.path.with_added_extension(last)

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: a decoder under libFuzzer, from its committed corpus.
+//! `cargo xtask fuzz`: a decoder or the engine under libFuzzer, from its committed corpus.
 //!
 //! Needs a nightly compiler. The ordinary tests replay the same corpora on the stable one.
 

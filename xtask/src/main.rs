@@ -32,7 +32,7 @@ usage: cargo xtask COMMAND
                                   schemathesis autobahn (default: all)
   lint                            formatting, clippy, documentation, dependencies
   tidy [--fix]                    the repository's own rules; --fix rewrites generated references
-  fuzz TARGET [--seconds N]       fuzz one decoder (default 60 seconds)
+  fuzz TARGET [--seconds N]       fuzz a decoder or the engine (default 60 seconds)
   ci                              lint, tidy and test: what a change must pass
 
 environment:

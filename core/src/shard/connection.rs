@@ -29,7 +29,7 @@ pub(super) struct Connection<T> {
     pub(super) memberships: Vec<Membership>,
     /// What was not acknowledged; only of the reliable protocols, whose session outlives the link.
     pub(super) replay: Option<Box<Replay>>,
-    /// Bytes of unfinished or held input charged to the node's memory.
+    /// Bytes of unfinished or held input, and of streams, charged to the node's memory.
     pub(super) charged_input: usize,
     /// Whether the session is among those to try again, or waits for its turn in its hub.
     pub(super) is_retrying: bool,

@@ -25,7 +25,7 @@ use crate::transport::Transport;
 
 /// Snapshots that a shard gathers at once. So the parts that are on their way to it are bounded,
 /// which take no room in its inbox.
-const GATHERINGS: usize = 64;
+const GATHERINGS: usize = 16;
 
 impl<T: Transport> Shard<T> {
     /// Sets or clears what a member tells its group, and tells the subscribers.
@@ -97,6 +97,11 @@ impl<T: Transport> Shard<T> {
         }
         let registered = before.map(|subscription| subscription.index);
         if self.gatherings >= GATHERINGS {
+            return Outcome::Wait(Until::Room);
+        }
+        // Whoever asks again and again must not outrun what carries the snapshots away.
+        if self.node.memory().is_full() {
+            self.memory_retry_at = Some(self.now.plus(MEMORY_RETRY_MS));
             return Outcome::Wait(Until::Room);
         }
         let Some(permits) = self.reserve_in_group(index, name) else {

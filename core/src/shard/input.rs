@@ -11,7 +11,7 @@ use super::{Shard, TransportKey};
 use crate::id::Slot;
 use crate::memory::Account;
 use crate::response::Response;
-use crate::session::{Held, Unreadable, Waiting};
+use crate::session::{Held, Parked, Session, Unreadable, Waiting};
 use crate::transport::{Read, Transport};
 
 impl<T: Transport> Shard<T> {
@@ -193,16 +193,15 @@ impl<T: Transport> Shard<T> {
         }
     }
 
-    /// Brings the node's account of this connection's unfinished and held input up to date.
+    /// Brings the node's account of this connection's unfinished and held input, and of its streams,
+    /// up to date.
     pub(super) fn recharge_input(&mut self, slot: Slot) {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        let parked = connection
-            .session
-            .as_ref()
-            .and_then(|session| session.parked());
-        let held = parked.map_or(0, crate::session::Parked::bytes);
+        let session = connection.session.as_ref();
+        let parked = session.and_then(Session::parked);
+        let held = parked.map_or(0, Parked::bytes) + session.map_or(0, Session::stream_bytes);
         let unfinished = connection.link.as_ref().map_or(0, Link::unfinished_bytes);
         let owed = unfinished + held;
         let memory = self.node.memory();

@@ -10,6 +10,7 @@ use super::{MEMORY_RETRY_MS, Shard, TransportKey};
 use crate::id::Slot;
 use crate::memory::{Account, NodeMemory};
 use crate::response::Response;
+use crate::session::Session;
 use crate::settings::Limits;
 use crate::transport::{Transport, Written};
 
@@ -25,6 +26,8 @@ const REPLAY_SPARE_BYTES: usize = 256 * 1024;
 const NUMBER_BYTES: usize = 64;
 /// Writes to one transport in one flush before the others get their turn.
 const WRITES_PER_FLUSH: usize = 16;
+/// Whoever holds less than the largest holder by more than this part of it is spared.
+const SPARED_PART: usize = 4;
 /// Connections that one relief of the node's memory ends at most.
 const RELIEVED: usize = 16;
 
@@ -162,30 +165,38 @@ impl<T: Transport> Shard<T> {
         }
     }
 
-    /// While the node's queues are over their bound, ends the connections of this shard that
-    /// hold most: sessions without a transport first, then readers that do not read or do not
-    /// acknowledge, and senders of unfinished messages. What waits in parked sessions and inboxes
-    /// goes away by itself.
+    /// While the node's queues are over their bound, ends those connections of this shard that
+    /// hold most, sessions without a transport before others that hold the same. Nobody is ended
+    /// for those who hold far more on this shard or another: their turn comes first, wherever they
+    /// are. What waits in parked sessions and inboxes goes away by itself.
     pub(super) fn relieve_memory(&mut self) {
         if !self.node.memory().is_exceeded() || self.now < self.next_relief {
             return;
         }
         self.next_relief = self.now.plus(MEMORY_RETRY_MS);
         self.memory_retry_at = Some(self.next_relief);
-        let mut holders: Vec<((bool, usize), Slot)> = self
+        let mut holders: Vec<((usize, bool), Slot)> = self
             .connections
             .iter()
-            .map(|(slot, found)| (found.held_back(), slot))
-            .filter(|((_, held), _)| *held > 0)
+            .map(|(slot, found)| ((found.held_back(), found.link.is_none()), slot))
+            .filter(|((held, _), _)| *held > 0)
             .collect();
-        holders.sort_unstable_by_key(|(held, _)| std::cmp::Reverse(*held));
-        for (_, slot) in holders.into_iter().take(RELIEVED) {
-            if !self.node.memory().is_exceeded() {
-                return;
+        holders.sort_unstable_by_key(|(holds, _)| std::cmp::Reverse(*holds));
+        let held_by = |holder: Option<&((usize, bool), Slot)>| holder.map_or(0, |found| found.0.0);
+        let largest = held_by(holders.first());
+        let most = self.node.compare_largest_holder(self.id, largest);
+        let mut ended = 0;
+        for ((held, _), slot) in holders.iter().take(RELIEVED) {
+            let is_small = *held < most - most / SPARED_PART;
+            if is_small || !self.node.memory().is_exceeded() {
+                break;
             }
             self.numbers.closed_for_memory += 1;
-            self.end_slow_client(slot, "The server is out of queue memory.");
+            self.end_slow_client(*slot, "The server is out of queue memory.");
+            ended += 1;
         }
+        let left = held_by(holders.get(ended));
+        self.node.compare_largest_holder(self.id, left);
         if self.node.memory().is_exceeded() {
             // Those who hold it may be on shards that have nothing else to do.
             self.node.wake_others(self.id);
@@ -273,14 +284,14 @@ impl<T: Transport> Link<T> {
 }
 
 impl<T: Transport> Connection<T> {
-    /// Whether it is only a session that waits for its client, and the bytes that are held because
-    /// of the client: output that it does not take or acknowledge, input that it does not finish,
-    /// and what it tells its groups.
-    fn held_back(&self) -> (bool, usize) {
+    /// The bytes that are held because of the client: output that it does not take or acknowledge,
+    /// input that it does not finish, what it tells its groups, and the streams that it has open.
+    fn held_back(&self) -> usize {
         let unacknowledged = self.replay.as_ref().map_or(0, |replay| replay.bytes());
         let of_link = self.link.as_ref().map_or(0, Link::held_back);
         let session = self.session.as_ref();
         let states = session.map_or(0, |session| session.group_states.bytes());
-        (self.link.is_none(), unacknowledged.max(of_link) + states)
+        let streams = session.map_or(0, Session::stream_bytes);
+        unacknowledged.max(of_link) + states + streams
     }
 }

@@ -293,6 +293,7 @@ impl<T: Transport> Shard<T> {
         if let Some(session) = self.session_mut(slot) {
             session.streams = Some(Box::new(streams));
         }
+        self.recharge_input(slot);
         self.watch_streams(slot);
     }
 
@@ -351,6 +352,7 @@ impl<T: Transport> Shard<T> {
         let ended = streams.end(stream_id, reason, memory)?;
         self.count_end(reason);
         self.forget_streams_if_empty(slot);
+        self.recharge_input(slot);
         if ended.owes_ack {
             let ack = Response::StreamAck {
                 stream_id,

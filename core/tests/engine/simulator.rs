@@ -27,7 +27,12 @@ use plan::Plan;
 /// Seeds per test unless the environment says otherwise. Two tests, so that two cores share them.
 const SEEDS: u64 = 2000;
 /// Seeds that failed once: they are played in every run.
-const REGRESSIONS: &[u64] = &[];
+const REGRESSIONS: &[u64] = &[
+    // A refused transport was finished although it still owed bytes.
+    64, 71,
+    // Sessions that were taken over from an earlier node ended without having begun.
+    3, 10,
+];
 /// So many seeds meet every situation that the games are for.
 const TELLING: u64 = 500;
 

@@ -490,6 +490,9 @@ proptest! {
         for op in &ops {
             prop_assert_eq!(play.apply(op), model.apply(op), "{:?} of {:?}", op, ops);
             prop_assert_eq!(play.streams.open(), model.open.len());
+            // Counted as streams come and go, and anew from what there is.
+            let counted_anew = Streams::import(play.streams.export(), Millis(0));
+            prop_assert_eq!(play.streams.bytes(), counted_anew.bytes());
         }
     }
 }

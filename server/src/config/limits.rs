@@ -151,11 +151,11 @@ limits! {
         "Commands waiting for one shard.",
         "Senders wait; a REST request that waited `ask_timeout_seconds` gets 503.";
     ask_timeout "ask_timeout_seconds": Duration = 5, 1..=60, "seconds",
-        "Time the shards have to answer a REST request.",
-        "The request gets 503.";
+        "Time the shards have to answer a REST request or a client that comes back.",
+        "The request gets 503; the client loses its socket and tries again.";
     pending_asks "pending_asks": usize = 10_000, 1..=1_000_000, "requests",
-        "REST requests of the node that wait for answers from shards.",
-        "One more gets 429.";
+        "REST requests and clients coming back that wait for answers from shards.",
+        "One more request gets 429; one more client loses its socket and tries again.";
     rest_rps "rest_rps": usize = 0, 0..=1_000_000, "requests per second",
         "REST requests of the node, after their tokens were checked; 0 is without bound.",
         "One more gets 429.";

@@ -53,7 +53,7 @@ pub(super) fn write(out: &mut impl Write, snapshot: Snapshot, most: u64) -> io::
         mut sessions,
         messages,
     } = snapshot;
-    let len = |place: u32| at(&messages, place).map_or(0, |message| message.payload.len());
+    let len = |place: u32| at(&messages, place).map_or(0, |message| message.payload.most_bytes());
     sessions.sort_by_cached_key(|session| -> usize {
         let records = session.unacknowledged.iter();
         records.map(|record| len(record.message)).sum()
@@ -86,7 +86,7 @@ pub(super) fn write(out: &mut impl Write, snapshot: Snapshot, most: u64) -> io::
         for message in items.into_iter().flatten() {
             let head = postcard::to_allocvec(&(message.numbering, message.expires_in_ms));
             let head = head.map_err(io::Error::other)?;
-            write_item(out, MESSAGE, &[&head, &message.payload])?;
+            write_item(out, MESSAGE, &[&head, &message.payload.bytes()])?;
         }
         write_item(out, SESSION, &[&content])?;
         written.sessions += 1;
@@ -101,7 +101,7 @@ fn at(messages: &[MessageRecord], place: u32) -> Option<&MessageRecord> {
 
 /// The most bytes that a message takes in the file.
 fn message_bound(message: &MessageRecord) -> usize {
-    ITEM_HEAD + MESSAGE_HEAD + message.payload.len()
+    ITEM_HEAD + MESSAGE_HEAD + message.payload.most_bytes()
 }
 
 fn write_item(out: &mut impl Write, kind: u8, parts: &[&[u8]]) -> io::Result<()> {
@@ -176,7 +176,7 @@ fn message(content: &[u8]) -> Result<MessageRecord, Malformed> {
         postcard::take_from_bytes(content).map_err(|_| Malformed::Message)?;
     let (numbering, expires_in_ms) = head;
     Ok(MessageRecord {
-        payload: payload.to_vec(),
+        payload: payload.to_vec().into(),
         numbering,
         expires_in_ms,
     })
@@ -259,7 +259,7 @@ mod tests {
 
     fn message(len: usize) -> MessageRecord {
         MessageRecord {
-            payload: vec![b'x'; len],
+            payload: vec![b'x'; len].into(),
             numbering: NumberingRecord::ProtobufData,
             expires_in_ms: Some(u64::MAX),
         }
@@ -381,7 +381,7 @@ mod tests {
             }
             bytes.truncate(cut.index(bytes.len() + 1));
             if let Ok(read) = read(&mut &*bytes, ROOM) {
-                let payloads = read.messages.iter().map(|message| message.payload.len());
+                let payloads = read.messages.iter().map(|message| message.payload.most_bytes());
                 prop_assert!(payloads.sum::<usize>() <= bytes.len());
             }
         }

@@ -375,7 +375,7 @@ fn time_without_a_server_counts() {
 
 #[test]
 fn a_stop_that_is_cut_short_saves_what_there_is() {
-    let settings = "data_dir = 'DATA_DIR'\n[limits]\nshutdown_seconds = 1\n\
+    let settings = "data_dir = 'DATA_DIR'\n[limits]\nshutdown_seconds = 2\n\
                     close_timeout_seconds = 60\n";
     let first = Server::start(4, settings);
     let lost: Vec<_> = (0..8)

@@ -164,11 +164,11 @@ fn a_shard_gathers_few_snapshots_at_once_and_the_others_wait() {
     for client in &mut near {
         begun += client.receive_all().len();
     }
-    assert_eq!(begun, 64, "acks; nobody has a snapshot");
+    assert_eq!(begun, 16, "acks; nobody has a snapshot");
     let ShardNumbers {
         parked_connections, ..
     } = world.node.numbers();
-    assert_eq!(parked_connections, 36);
+    assert_eq!(parked_connections, 84);
     world.run();
     let mut later = 0;
     for client in &mut near {
@@ -176,7 +176,7 @@ fn a_shard_gathers_few_snapshots_at_once_and_the_others_wait() {
     }
     assert_eq!(
         later,
-        36 + 100,
+        84 + 100,
         "acks of those who waited, and all snapshots"
     );
     assert_eq!(world.node.numbers().parked_connections, 0);
@@ -194,9 +194,9 @@ fn whoever_waits_to_gather_goes_on_when_the_end_of_a_tick_makes_room() {
         ..TickBudget::default()
     };
     let mut world = World::new(2, Limits::default(), &budget);
-    let names: Vec<String> = (0..64).map(|number| format!("group-{number}")).collect();
+    let names: Vec<String> = (0..16).map(|number| format!("group-{number}")).collect();
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
-    // On the first shard 210 clients, of whom 64 have a group each; on the second one who is in all.
+    // On the first shard 210 clients, of whom 16 have a group each; on the second one who is in all.
     let mut near = Vec::new();
     for place in 0..210 {
         let groups = all.get(place..=place).unwrap_or_default();
@@ -226,7 +226,7 @@ fn whoever_waits_to_gather_goes_on_when_the_end_of_a_tick_makes_room() {
     tick(&mut world, 0);
     last.text(&subscribe(Some(1)));
     tick(&mut world, 0);
-    assert_eq!(last.receive_all(), [], "64 snapshots are being gathered");
+    assert_eq!(last.receive_all(), [], "16 snapshots are being gathered");
     // A walk takes one tick and the first half of the next one; the parts, which wait behind it,
     // take the second half.
     deliver(&world, Target::All, "walk");

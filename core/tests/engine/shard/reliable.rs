@@ -485,23 +485,37 @@ fn a_dead_peer_leaves_its_session_to_wait() {
 }
 
 #[test]
-fn sessions_without_a_transport_give_their_memory_back_first() {
-    let mut world = world(Limits {
-        node_queued_bytes: 40_000,
-        ..Limits::default()
-    });
-    let mut here = connect(&mut world);
-    let away = connect(&mut world);
-    cut(&mut world, &away);
-    let text = "x".repeat(15_000);
-    for client in [&here, &away, &away] {
-        deliver(&world, to(client), &text);
+fn whoever_holds_most_gives_memory_back_first_on_whatever_shard() {
+    for shards in [1, 2] {
+        let limits = Limits {
+            node_queued_bytes: 60_000,
+            ..Limits::default()
+        };
+        let mut world = World::new(shards, limits, &TickBudget::default());
+        // They take turns on the shards.
+        let clients: Vec<_> = (0..4).map(|_| connect(&mut world)).collect();
+        let [hog, other_hog, away, here] = &clients[..] else {
+            panic!("four")
+        };
+        for client in [hog, other_hog, away] {
+            cut(&mut world, client);
+        }
+        for client in [away, here] {
+            deliver(&world, to(client), "small");
+        }
+        let text = "x".repeat(10_000);
+        for client in [hog, other_hog, hog, hog, other_hog, hog, other_hog] {
+            deliver(&world, to(client), &text);
+            world.run();
+            world.now = world.now.plus(20);
+            world.run();
+        }
+        assert!(!exists(&mut world, hog), "{shards} shards");
+        for client in [other_hog, away, here] {
+            assert!(exists(&mut world, client), "{shards} shards");
+        }
+        assert_eq!(world.node.numbers().closed_for_memory, 1);
     }
-    world.run();
-    assert!(!exists(&mut world, &away));
-    assert!(exists(&mut world, &here));
-    assert_eq!(here.receive_all().len(), 1);
-    assert_eq!(world.node.numbers().closed_for_memory, 1);
 }
 
 /// Shares of a payload are counted once, places in queues for each client.

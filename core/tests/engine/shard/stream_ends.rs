@@ -353,3 +353,20 @@ fn a_last_message_that_nobody_hears_leaves_nothing_behind() {
     world.assert_empty();
     assert_eq!(world.node.numbers().streams, 0);
 }
+
+#[test]
+fn what_a_stream_holds_is_charged_until_its_end() {
+    let mut world = World::new(1, Limits::default(), &TickBudget::default());
+    let client = world.connect(&Joining::default());
+    let before = world.node.memory().queued();
+    let id = "i".repeat(1000);
+    client.text(&format!(
+        r#"{{"type":"sendToGroup","group":"room","stream":{{"streamId":"{id}"}}}}"#
+    ));
+    world.run();
+    let held = world.node.memory().queued() - before;
+    assert!((1000..1200).contains(&held), "{held}");
+    client.text(&format!(r#"{{"type":"streamEnd","streamId":"{id}"}}"#));
+    world.run();
+    assert_eq!(world.node.memory().queued(), before);
+}

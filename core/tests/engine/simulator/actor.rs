@@ -52,6 +52,8 @@ pub(crate) struct Circumstances {
     pub(crate) few_groups: bool,
     /// The hubs may have no event handler.
     pub(crate) no_handler: bool,
+    /// Reliable clients may be closed because too much is not acknowledged.
+    pub(crate) small_replay: bool,
     /// The node ends; reliable sessions go on in the next one.
     pub(crate) node_stops: bool,
 }
@@ -79,6 +81,8 @@ pub(crate) struct Actor {
     /// Something happened after which the server may close it.
     pub(crate) may_end: bool,
     pub(crate) ended: bool,
+    /// It missed something, which only an end excuses.
+    pub(crate) must_end: bool,
     pub(crate) requests: Requests,
     pub(crate) pings: usize,
     pub(crate) frame_pings: usize,
@@ -113,6 +117,7 @@ impl Actor {
             vanished: false,
             may_end: false,
             ended: false,
+            must_end: false,
             requests: Requests::default(),
             pings: 0,
             frame_pings: 0,

@@ -141,6 +141,7 @@ impl Game {
             now: self.world.now,
             few_groups: self.plan.few_groups,
             no_handler: self.handlers.may_be_off(),
+            small_replay: self.plan.small_replay,
             node_stops: self.node_stops,
         };
         self.actors[index].receive(most, &mut self.model, &mut self.events, circumstances)

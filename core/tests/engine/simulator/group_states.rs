@@ -1,6 +1,6 @@
 //! The group states of the game: who set what, and what each subscriber takes it to be.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use super::model::{ActorIndex, GroupIndex, Stamp};
 
@@ -22,14 +22,14 @@ pub(crate) struct GroupStates {
     latest: HashMap<Place, usize>,
     /// The sets that are certainly in force, as long as their owner stays a member.
     in_force: HashMap<Place, usize>,
+    /// The latest subscription of each, unless it was ended.
+    asked: HashMap<Place, Stamp>,
     /// Since when somebody is a subscriber, as long as it stays a member.
     subscribed: HashMap<Place, Stamp>,
     /// What each subscriber holds of each owner: when it was set, and what.
     views: HashMap<Place, HashMap<ActorIndex, (i64, Option<usize>)>>,
     /// All changes that anybody saw, by time.
     changes: HashMap<Place, BTreeMap<i64, Option<usize>>>,
-    /// Owners whose end nobody could tell.
-    pub(crate) silenced: HashSet<ActorIndex>,
 }
 
 impl GroupStates {
@@ -66,11 +66,19 @@ impl GroupStates {
         Some((found.requested, (!found.is_clear).then_some(set)))
     }
 
+    pub(crate) fn subscription_requested(&mut self, place: Place, at: Stamp) {
+        self.asked.insert(place, at);
+    }
+
+    /// A subscription succeeded, on its first attempt.
     pub(crate) fn subscribed(&mut self, place: Place, since: Stamp) {
-        self.subscribed.insert(place, since);
+        if self.asked.get(&place) == Some(&since) {
+            self.subscribed.insert(place, since);
+        }
     }
 
     pub(crate) fn unsubscribed(&mut self, place: Place) {
+        self.asked.remove(&place);
         self.subscribed.remove(&place);
     }
 

@@ -155,15 +155,13 @@ impl Streams {
         }
     }
 
-    /// The publisher's session is over, and said so to its groups.
-    pub(crate) fn publisher_ended(&mut self, publisher: ActorIndex, said_so: bool) {
+    /// The publisher's session is over, and its groups were told.
+    pub(crate) fn publisher_ended(&mut self, publisher: ActorIndex) {
         for stream in self.of(publisher) {
             if stream.standing == Standing::Open || stream.standing == Standing::Started {
-                let was_open = stream.standing == Standing::Open && said_so;
-                stream.standing = if was_open {
-                    Standing::Over
-                } else {
-                    Standing::Unknown
+                stream.standing = match stream.standing {
+                    Standing::Open => Standing::Over,
+                    _ => Standing::Unknown,
                 };
             }
         }

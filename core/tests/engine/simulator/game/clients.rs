@@ -34,7 +34,7 @@ impl Game {
                 0..16 => self.join(index),
                 16..22 => self.leave(index),
                 22..34 if !self.actors[index].in_protobuf => self.stream(index),
-                34..42 if !self.actors[index].in_protobuf => self.use_group_state(index),
+                34..47 if !self.actors[index].in_protobuf => self.use_group_state(index),
                 22..62 => self.publish(index),
                 62..78 => self.send_event(index),
                 78..81 => self.ping(index),

@@ -7,7 +7,14 @@ use super::{Game, group_name};
 impl Game {
     /// Sets or clears a state, subscribes or unsubscribes.
     pub(super) fn use_group_state(&mut self, index: ActorIndex) {
-        let group = self.random.below(self.plan.groups);
+        let groups: Vec<_> = (0..self.plan.groups)
+            .filter(|group| self.model.is_certain_member(index, *group))
+            .collect();
+        let group = if groups.is_empty() || self.random.chance(15) {
+            self.random.below(self.plan.groups)
+        } else {
+            self.random.pick(&groups)
+        };
         let asked = match self.random.below(100) {
             0..65 => Asked::SetState { group, set: 0 },
             65..92 => Asked::Subscribe { group, at: 0 },
@@ -50,6 +57,7 @@ impl Game {
                 )
             }
             Asked::Subscribe { group, .. } => {
+                states.subscription_requested((index, group), now);
                 let asked = Asked::Subscribe { group, at: now };
                 ("subscribeGroupState", group, String::new(), asked)
             }
@@ -96,7 +104,7 @@ impl Game {
                 assert!(is_of_hub, "the state of actor {owner} crossed hubs");
                 let may_be = !self.actors[owner].ended && model.may_be_member(owner, group);
                 assert!(
-                    may_be || model.group_states.silenced.contains(&owner),
+                    may_be,
                     "actor {subscriber} believes actor {owner} to be in group {group}"
                 );
             }

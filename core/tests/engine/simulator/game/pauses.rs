@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use hubwire_core::Millis;
 use hubwire_core::ask::Answer;
 use hubwire_core::command::{Action, Command, Question, Selection, Target};
 use hubwire_core::inbox::Farewell;
@@ -10,6 +11,7 @@ use hubwire_core::metrics::ShardNumbers;
 use hubwire_core::wheel::GRANULARITY_MS;
 use hubwire_proto::role::Permission;
 
+use super::super::actor::Actor;
 use super::super::model::{ActorIndex, Aim, Fate, Sender};
 use super::super::rights::Right;
 use super::{Game, HUBS, group_name};
@@ -30,6 +32,7 @@ impl Game {
             }
         }
         self.settle();
+        self.end_windows();
         self.check_strangers();
         self.check_sessions();
         self.check_requests();
@@ -89,6 +92,23 @@ impl Game {
         }
     }
 
+    /// Timers may be a little late: lets those fire whose time has come.
+    fn end_windows(&mut self) {
+        let is_ending = |actor: &Actor, now: Millis| {
+            let reliable = actor.reliable.as_ref().filter(|_| !actor.ended);
+            let until = reliable.and_then(|reliable| reliable.lease.may_until());
+            until.is_some_and(|until| until <= now && now < until.plus(GRANULARITY_MS))
+        };
+        while self
+            .actors
+            .iter()
+            .any(|actor| is_ending(actor, self.world.now))
+        {
+            self.world.now = self.world.now.plus(GRANULARITY_MS);
+            self.settle();
+        }
+    }
+
     /// Checks that the sessions of reliable clients are there or not, as they must be.
     fn check_sessions(&mut self) {
         for index in 0..self.actors.len() {
@@ -110,7 +130,7 @@ impl Game {
                 "the session of {actor:?} is gone at {now:?}"
             );
             let until = reliable.lease.may_until();
-            let may = until.is_none_or(|until| until.plus(GRANULARITY_MS) > now);
+            let may = until.is_none_or(|until| until > now);
             assert!(
                 may || !is_there,
                 "the session of {actor:?} is still there at {now:?}"
@@ -153,6 +173,7 @@ impl Game {
                 actor.index,
                 actor.requests
             );
+            assert!(!actor.must_end, "actor {} missed a reply", actor.index);
             actor.requests.at_rest();
             if let Some(reliable) = &mut actor.reliable {
                 reliable.numbers.at_rest();
@@ -227,11 +248,12 @@ impl Game {
             (Aim::All, Target::All),
             (Aim::Group(group), Target::Group(group_name(group).into())),
         ] {
+            // Some may be ended for memory while the list is made.
+            let had_ended: Vec<bool> = self.actors.iter().map(|actor| actor.ended).collect();
             let listed = self.list(&target);
             for actor in self.actors.iter().filter(|actor| actor.hub == 0) {
                 let id = actor.client.id.text();
-                // Whoever is away may have come to the end of its window since it was looked at.
-                let (must, may) = (actor.is_present(), !actor.ended);
+                let (must, may) = (actor.is_present(), !had_ended[actor.index]);
                 let (must, may) = match aim {
                     Aim::Group(group) => (
                         must && self.model.is_certain_member(actor.index, group),

@@ -120,7 +120,7 @@ impl Game {
             }
         }
         for actor in self.actors.iter().filter(|actor| actor.ended) {
-            self.model.streams.publisher_ended(actor.index, true);
+            self.model.streams.publisher_ended(actor.index);
         }
         for actor in &mut self.actors {
             if !actor.is_live() {
