@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::clock::{now, now_in_milliseconds};
 use crate::config::{Config, Sources};
+use crate::data_dir;
 use crate::engine_settings::{hub_table, limits};
 use crate::front::{FrontDoor, FrontSettings};
 use crate::keys::KeyStore;
@@ -65,6 +66,7 @@ pub fn run(config: &Config, sources: Sources, log_level: LogLevel) -> anyhow::Re
         .transpose()?;
 
     let keys = Arc::new(KeyStore::open(config)?);
+    let _data_dir = data_dir::lock(config)?;
     let tls = match &config.tls {
         Some(tls) => Some(Acceptor::new(tls.read()?)?),
         None => None,

@@ -9,6 +9,7 @@ pub mod app;
 pub mod cli;
 mod clock;
 pub mod config;
+mod data_dir;
 mod descriptors;
 mod dispatch;
 mod engine_settings;

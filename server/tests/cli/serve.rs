@@ -64,3 +64,26 @@ fn an_address_in_use_is_named_with_the_place_that_gave_it() {
         "--admin-listen: admin_listen: cannot listen on TAKEN",
     );
 }
+
+#[test]
+fn a_data_dir_in_use_is_named_with_the_place_that_gave_it() {
+    let workspace = Workspace::new();
+    workspace.write(
+        "hubwire.toml",
+        "listen = '127.0.0.1:0'\ndata_dir = 'data'\n",
+    );
+    let serve = || hubwire(&workspace).args(["serve", "--config", "hubwire.toml"]);
+    let running = serve().start();
+    // It says that it is ready once everything is its own.
+    running.hear();
+    let second = serve().finish();
+    let expected = "hubwire.toml:2: data_dir: another process uses data; every server needs one of \
+                    its own\n";
+    assert_eq!((second.code, second.stderr.as_str()), (2, expected));
+    running.interrupt();
+    assert_eq!(running.finish().code, 0);
+    let next = serve().start();
+    next.hear();
+    next.interrupt();
+    assert_eq!(next.finish().code, 0);
+}
