@@ -89,6 +89,16 @@ impl NodeMemory {
             .fetch_sub(bytes as u64, Ordering::Relaxed);
     }
 
+    /// Changes a charge from `charged` to `bytes`, and `charged` with it.
+    pub fn recharge(&self, account: Account, charged: &mut usize, bytes: usize) {
+        if bytes > *charged {
+            self.charge(account, bytes - *charged);
+        } else if bytes < *charged {
+            self.release(account, *charged - bytes);
+        }
+        *charged = bytes;
+    }
+
     /// Adds `bytes` until the guard is dropped.
     #[must_use]
     pub fn guard(self: &Arc<Self>, account: Account, bytes: usize) -> Charge {

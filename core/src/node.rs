@@ -562,6 +562,19 @@ impl FreeSlots {
 mod tests {
     use super::*;
 
+    /// A command for everybody.
+    fn command() -> Command {
+        Command {
+            hub: "chat".into(),
+            target: Target::All,
+            selection: crate::command::Selection::default(),
+            action: crate::command::Action::Leave {
+                groups: None,
+                reply: None,
+            },
+        }
+    }
+
     #[test]
     fn seats_spread_over_shards_are_bounded_and_come_back() {
         let limits = Limits {
@@ -594,15 +607,7 @@ mod tests {
     #[test]
     fn a_node_that_shuts_down_takes_no_command_any_more() {
         let node = Node::new(NodeId(0), 2, Limits::default(), HubTable::default());
-        let command = Command {
-            hub: "chat".into(),
-            target: Target::All,
-            selection: crate::command::Selection::default(),
-            action: crate::command::Action::Leave {
-                groups: None,
-                reply: None,
-            },
-        };
+        let command = command();
         node.quiesce();
         assert_eq!(node.try_send(&command, node.shards()), Ok(()));
         node.shut_down(Farewell::Save);
@@ -616,15 +621,7 @@ mod tests {
             ..Limits::default()
         };
         let node = Node::new(NodeId(0), 2, limits, HubTable::default());
-        let command = Command {
-            hub: "chat".into(),
-            target: Target::All,
-            selection: crate::command::Selection::default(),
-            action: crate::command::Action::Leave {
-                groups: None,
-                reply: None,
-            },
-        };
+        let command = command();
         let blocker = node.inbox(ShardId(1)).try_reserve().unwrap();
         assert_eq!(node.try_send(&command, node.shards()), Err(NoRoom));
         assert_eq!(

@@ -204,12 +204,9 @@ impl<T: Transport> Shard<T> {
         let held = parked.map_or(0, Parked::bytes) + session.map_or(0, Session::stream_bytes);
         let unfinished = connection.link.as_ref().map_or(0, Link::unfinished_bytes);
         let owed = unfinished + held;
-        let memory = self.node.memory();
-        if owed > connection.charged_input {
-            memory.charge(Account::Incoming, owed - connection.charged_input);
-        } else if owed < connection.charged_input {
-            memory.release(Account::Incoming, connection.charged_input - owed);
-        }
-        connection.charged_input = owed;
+        let charged = &mut connection.charged_input;
+        self.node
+            .memory()
+            .recharge(Account::Incoming, charged, owed);
     }
 }

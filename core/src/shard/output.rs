@@ -231,15 +231,7 @@ impl<T: Transport> Link<T> {
     /// Brings the node's account of what the transport owes up to date.
     pub(super) fn recharge_owed(&mut self, memory: &NodeMemory) {
         let owed = self.transport.owed_bytes();
-        if owed == self.charged_owed {
-            return;
-        }
-        if owed > self.charged_owed {
-            memory.charge(Account::Outgoing, owed - self.charged_owed);
-        } else {
-            memory.release(Account::Outgoing, self.charged_owed - owed);
-        }
-        self.charged_owed = owed;
+        memory.recharge(Account::Outgoing, &mut self.charged_owed, owed);
     }
 
     /// Bytes that wait to be written.

@@ -205,12 +205,9 @@ impl<T: Transport> Shard<T> {
     pub(super) fn recharge_replay(&mut self) {
         let messages = usize::try_from(self.numbers.unacknowledged_messages).unwrap_or(usize::MAX);
         let bytes = messages.saturating_mul(Replay::ENTRY_BYTES);
-        let memory = self.node.memory();
-        if bytes > self.charged_replay {
-            memory.charge(Account::Outgoing, bytes - self.charged_replay);
-        } else if bytes < self.charged_replay {
-            memory.release(Account::Outgoing, self.charged_replay - bytes);
-        }
-        self.charged_replay = bytes;
+        let charged = &mut self.charged_replay;
+        self.node
+            .memory()
+            .recharge(Account::Outgoing, charged, bytes);
     }
 }
