@@ -48,7 +48,7 @@ pub struct Start<'a> {
     pub group: Cow<'a, str>,
     /// Leave out the publisher's connection.
     pub no_echo: bool,
-    /// How long it may rest; `None` for [`DEFAULT_IDLE_TIMEOUT_MS`].
+    /// How long it may rest; `None` for [`DEFAULT_IDLE_TIMEOUT_MS`](super::DEFAULT_IDLE_TIMEOUT_MS).
     pub idle_timeout_ms: Option<u64>,
 }
 
