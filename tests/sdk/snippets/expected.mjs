@@ -124,6 +124,7 @@ export const EXPECTED = {
     enter: true,
     ends: true,
   },
+  "stream-node": { prints: [["Once upon", "a time", "the end"]] },
 
   "url-node": URL,
   "url-python": URL,

@@ -19,6 +19,7 @@ const ENVIRONMENTS = {
   "README.md": ["environment"],
   "docs/clients.md": ["environment", "client-url"],
   "docs/service.md": ["environment", "connection-string"],
+  "docs/streams.md": ["environment", "client-url"],
 };
 
 const chosen = process.env.SNIPPETS?.split(",") ?? [...LANGUAGES, "sh"];
