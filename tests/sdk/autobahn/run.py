@@ -28,6 +28,7 @@ TIMEOUT_SECONDS = 300
 CONFIGURATION = """
 [limits]
 message_bytes = 67_108_864
+replay_bytes = 67_108_864
 outbound_queue_bytes = 268_435_456
 outbound_queue_messages = 100_000
 parked_input_bytes = 16_777_216
