@@ -24,16 +24,16 @@ pub enum Mail {
     /// Read nothing more and finish what is under way: the node is going away.
     Quiesce,
     /// Close every connection.
-    ShutDown(Farewell),
+    ShutDown(AtShutdown),
 }
 
 /// What becomes of the reliable sessions when a node goes away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Farewell {
+pub enum AtShutdown {
     /// They are saved; their clients are told to come back.
-    Save,
+    SaveSessions,
     /// They end; their clients are told to start afresh.
-    Forget,
+    EndSessions,
 }
 
 /// Wakes whoever serves or waits for an inbox.
@@ -232,7 +232,7 @@ mod tests {
         let first = inbox.try_reserve().unwrap();
         let second = inbox.try_reserve().unwrap();
         assert!(inbox.try_reserve().is_none());
-        inbox.send(first, Mail::ShutDown(Farewell::Forget));
+        inbox.send(first, Mail::ShutDown(AtShutdown::EndSessions));
         let mut taken = VecDeque::new();
         inbox.take(10, &mut taken);
         assert_eq!(taken.len(), 1);
@@ -261,13 +261,13 @@ mod tests {
         inbox.set_waker(Arc::clone(&wakes) as Arc<dyn Wake>);
         for _ in 0..3 {
             let permit = inbox.try_reserve().unwrap();
-            inbox.send(permit, Mail::ShutDown(Farewell::Forget));
+            inbox.send(permit, Mail::ShutDown(AtShutdown::EndSessions));
         }
         assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
         let mut taken = VecDeque::new();
         inbox.take(10, &mut taken);
         let permit = inbox.try_reserve().unwrap();
-        inbox.send(permit, Mail::ShutDown(Farewell::Forget));
+        inbox.send(permit, Mail::ShutDown(AtShutdown::EndSessions));
         assert_eq!(wakes.0.load(Ordering::SeqCst), 2);
     }
 }

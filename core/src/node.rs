@@ -12,7 +12,7 @@ use crate::Millis;
 use crate::ask::Asks;
 use crate::command::{Command, Target};
 use crate::id::{ConnectionId, NodeId, ShardId, ShardSet, Slot};
-use crate::inbox::{Farewell, Inbox, Mail, Permit, ShardsToWake, WaiterBit, Wake};
+use crate::inbox::{AtShutdown, Inbox, Mail, Permit, ShardsToWake, WaiterBit, Wake};
 use crate::interest::{Interest, Kind};
 use crate::memory::NodeMemory;
 use crate::metrics::{ShardMetrics, ShardNumbers};
@@ -409,12 +409,12 @@ impl Node {
     }
 
     /// Tells every shard to close its connections. [`connections`](Self::connections) falls to
-    /// zero; then [`take_saved`](Self::take_saved) has what `farewell` says.
-    pub fn shut_down(&self, farewell: Farewell) {
+    /// zero; then [`take_saved`](Self::take_saved) has the sessions that are to be saved.
+    pub fn shut_down(&self, at_end: AtShutdown) {
         self.draining.store(true, Ordering::Release);
         self.ending.store(true, Ordering::Release);
         for inbox in &self.inboxes {
-            inbox.send_beside(Mail::ShutDown(farewell));
+            inbox.send_beside(Mail::ShutDown(at_end));
         }
     }
 
@@ -430,7 +430,7 @@ impl Node {
     }
 
     /// The reliable sessions of the shards that have [packed up](Self::has_packed_up) after
-    /// [`shut_down`](Self::shut_down) with [`Farewell::Save`].
+    /// [`shut_down`](Self::shut_down) with [`AtShutdown::SaveSessions`].
     #[must_use]
     pub fn take_saved(&self) -> Snapshot {
         std::mem::take(&mut *self.saved()).finish()
@@ -610,7 +610,7 @@ mod tests {
         let command = command();
         node.quiesce();
         assert_eq!(node.try_send(&command, node.shards()), Ok(()));
-        node.shut_down(Farewell::Save);
+        node.shut_down(AtShutdown::SaveSessions);
         assert_eq!(node.try_send(&command, node.shards()), Err(NoRoom));
     }
 

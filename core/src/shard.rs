@@ -79,7 +79,7 @@ pub struct Attachment<T> {
 /// A new transport for a session that outlived its last one, on its way to the shard of that
 /// session. The client has proved that it may have it.
 #[derive(Debug)]
-pub struct Resumption<T> {
+pub struct Recovery<T> {
     /// Whose session.
     pub connection: ConnectionId,
     /// The lower-case hub name that the client gave.
@@ -96,7 +96,7 @@ pub struct Resumption<T> {
 #[derive(Debug)]
 enum Arrival<T> {
     New(Box<Attachment<T>>),
-    Returning(Box<Resumption<T>>),
+    Returning(Box<Recovery<T>>),
 }
 
 /// The front door's end of a shard: where connections are put. As many new ones wait as have
@@ -125,12 +125,12 @@ impl<T> Doorway<T> {
     /// # Errors
     ///
     /// [`DoorwayFull`].
-    pub fn resume(&self, resumption: Resumption<T>) -> Result<(), DoorwayFull> {
+    pub fn recover(&self, recovery: Recovery<T>) -> Result<(), DoorwayFull> {
         let mut waiting = self.lock();
         if waiting.len() >= self.capacity {
             return Err(DoorwayFull);
         }
-        waiting.push_back(Arrival::Returning(Box::new(resumption)));
+        waiting.push_back(Arrival::Returning(Box::new(recovery)));
         drop(waiting);
         self.inbox.wake();
         Ok(())

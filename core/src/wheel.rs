@@ -22,7 +22,7 @@ pub enum TimerKind {
     /// Messages that a blocked client has not taken may have expired.
     Expiry,
     /// The client has not come back to its session.
-    Recovery,
+    RecoveryWindow,
     /// A stream of the session may have rested for too long.
     Streams,
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use hubwire_core::command::{Action, Command, GroupNames, Selection, Target};
 use hubwire_core::handler::Reply;
-use hubwire_core::inbox::Farewell;
+use hubwire_core::inbox::AtShutdown;
 use hubwire_core::publication::{Origin, Publication};
 use hubwire_core::settings::{Limits, TickBudget};
 use hubwire_core::snapshot::Snapshot;
@@ -191,7 +191,7 @@ impl Game {
             return;
         }
         player.receive(usize::MAX, &mut self.streams);
-        let client = self.world.resume(&player.client, &player.joining);
+        let client = self.world.recover(&player.client, &player.joining);
         player.come_back(client);
         let own = stream_prefix(who);
         for (id, published) in &mut self.streams {
@@ -439,7 +439,7 @@ impl Game {
         self.settle();
         self.world.node.quiesce();
         self.come_to_rest();
-        self.world.node.shut_down(Farewell::Save);
+        self.world.node.shut_down(AtShutdown::SaveSessions);
         self.settle();
         self.receive_all();
         self.pass(self.limits.close_timeout_ms + 1000);

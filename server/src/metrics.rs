@@ -52,7 +52,7 @@ impl Rejection {
 
 /// What became of a client that wants its earlier connection back, as far as the front door knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Recovery {
+pub(crate) enum RecoveryOutcome {
     /// Its socket went to the shard that has the connection.
     HandedOver,
     /// Its reconnection token is missing, expired or not for this connection.
@@ -67,7 +67,7 @@ pub(crate) enum Recovery {
     Broken,
 }
 
-impl Recovery {
+impl RecoveryOutcome {
     const NAMES: [&str; 6] = [
         "handed_over",
         "token",
@@ -87,7 +87,7 @@ impl Recovery {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     rejections: [AtomicU64; Rejection::NAMES.len()],
-    recoveries: [AtomicU64; Recovery::NAMES.len()],
+    recoveries: [AtomicU64; RecoveryOutcome::NAMES.len()],
     /// Set once, at start.
     restored: OnceLock<Restored>,
     asks_missed: AtomicU64,
@@ -136,7 +136,7 @@ impl Counters {
     }
 
     /// Counts a client that wants its earlier connection back.
-    pub(crate) fn recovery(&self, outcome: Recovery) {
+    pub(crate) fn recovery(&self, outcome: RecoveryOutcome) {
         self.recoveries[outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
@@ -322,7 +322,7 @@ fn front_door(page: &mut Page, counters: &Counters, listener: &ListenerCounters)
         "recoveries_total",
         "Clients that wanted an earlier connection back.",
         "result",
-        Recovery::NAMES.iter().zip(&counters.recoveries),
+        RecoveryOutcome::NAMES.iter().zip(&counters.recoveries),
     );
     let restored = counters.restored.get().copied().unwrap_or_default();
     page.head(

@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use hubwire_core::inbox::Farewell;
+use hubwire_core::inbox::AtShutdown;
 use hubwire_core::node::Node;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -63,8 +63,8 @@ impl Shutdown<'_> {
         // From here on sessions that have no socket wait for the next process.
         let saved_at = now_in_milliseconds();
         self.node.shut_down(match self.sessions {
-            Some(_) => Farewell::Save,
-            None => Farewell::Forget,
+            Some(_) => AtShutdown::SaveSessions,
+            None => AtShutdown::EndSessions,
         });
         // Clients may be cut off, but not this: their sessions would be lost.
         let packed_up = timeout(PACKING_TIMEOUT, until(|| self.node.has_packed_up()));

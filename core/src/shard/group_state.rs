@@ -20,7 +20,6 @@ use crate::group_state::{
 use crate::hub::{GroupIndex, HubIndex, List, Walk};
 use crate::id::{ShardId, ShardSet, Slot};
 use crate::inbox::{Mail, Permit};
-use crate::interest::Kind;
 use crate::transport::Transport;
 
 /// Snapshots that a shard gathers at once. So the parts that are on their way to it are bounded,
@@ -352,13 +351,9 @@ impl<T: Transport> Shard<T> {
 
     /// Reserves room for a command on every other shard that has a member of the group, or on none.
     fn reserve_in_group(&self, index: HubIndex, name: &str) -> Option<Vec<(ShardId, Permit)>> {
-        let others = match self.hub(index) {
-            Some(hub) if self.keeps_interest => {
-                let interest = self.node.interest();
-                interest.of(Kind::Group, &hub.name, name).without(self.id)
-            }
-            _ => ShardSet::EMPTY,
-        };
+        let others = self
+            .hub(index)
+            .map_or(ShardSet::EMPTY, |hub| self.others_with_members(hub, name));
         self.node.reserve_in_all(others, self.waiter())
     }
 

@@ -27,7 +27,7 @@ impl<T: Transport> Shard<T> {
         for _ in 0..self.budget.attachments {
             match self.doorway.take() {
                 Some(Arrival::New(attachment)) => self.attach(*attachment),
-                Some(Arrival::Returning(resumption)) => self.resume_session(*resumption),
+                Some(Arrival::Returning(recovery)) => self.recover_session(*recovery),
                 None => return,
             }
         }
@@ -435,7 +435,7 @@ impl<T: Transport> Shard<T> {
                 slot, birth, kind, ..
             } = timer;
             let is_there = match kind {
-                TimerKind::Recovery | TimerKind::Streams => {
+                TimerKind::RecoveryWindow | TimerKind::Streams => {
                     self.still_there(SessionKey { slot, birth })
                 }
                 _ => self.still(TransportKey { slot, birth }),
@@ -447,7 +447,7 @@ impl<T: Transport> Shard<T> {
                 TimerKind::KeepAlive => self.keep_alive(slot),
                 TimerKind::CloseTimeout => self.drop_connection(slot),
                 TimerKind::Expiry => self.check_expiry(slot),
-                TimerKind::Recovery => self.end_recovery_window(slot),
+                TimerKind::RecoveryWindow => self.end_recovery_window(slot),
                 TimerKind::Streams => self.end_idle_streams(slot),
             }
         }

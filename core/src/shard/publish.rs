@@ -9,9 +9,10 @@ use super::request::{Outcome, Until};
 use super::{MEMORY_RETRY_MS, Shard};
 use crate::Millis;
 use crate::command::{Action, Command, Excluded, Selection, Target};
-use crate::hub::{HubIndex, List};
-use crate::id::Slot;
+use crate::hub::{Hub, HubIndex, List};
+use crate::id::{ShardSet, Slot};
 use crate::inbox::Mail;
+use crate::interest::Kind;
 use crate::memory::NodeMemory;
 use crate::publication::{Origin, Publication};
 use crate::transport::Transport;
@@ -60,24 +61,12 @@ impl<T: Transport> Shard<T> {
             return Outcome::Done;
         };
         let local = hub.group(group);
-        let others = if self.keeps_interest {
-            self.node
-                .interest()
-                .of(crate::interest::Kind::Group, &hub.name, group)
-                .without(self.id)
-        } else {
-            crate::id::ShardSet::EMPTY
-        };
+        let others = self.others_with_members(hub, group);
         if others.is_empty() && local.is_none() {
             return Outcome::Done;
         }
-        let permits = if others.is_empty() {
-            Vec::new()
-        } else {
-            match self.node.reserve_in_all(others, self.waiter()) {
-                Some(permits) => permits,
-                None => return Outcome::Wait(Until::Room),
-            }
+        let Some(permits) = self.node.reserve_in_all(others, self.waiter()) else {
+            return Outcome::Wait(Until::Room);
         };
         let hub_name = Arc::clone(&hub.name);
         let group: Arc<str> = local
@@ -124,5 +113,14 @@ impl<T: Transport> Shard<T> {
             }
         }
         Outcome::Done
+    }
+
+    /// The other shards that have a member of the group.
+    pub(super) fn others_with_members(&self, hub: &Hub, group: &str) -> ShardSet {
+        if !self.keeps_interest {
+            return ShardSet::EMPTY;
+        }
+        let interest = self.node.interest();
+        interest.of(Kind::Group, &hub.name, group).without(self.id)
     }
 }

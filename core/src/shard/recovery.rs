@@ -4,7 +4,7 @@
 use hubwire_proto::ws::{self, CloseCode};
 
 use super::connection::{Link, Phase};
-use super::{Resumption, Shard, TransportKey};
+use super::{Recovery, Shard, TransportKey};
 use crate::id::Slot;
 use crate::memory::Account;
 use crate::replay::Replay;
@@ -35,8 +35,8 @@ impl<T: Transport> Shard<T> {
     }
 
     /// Says a last word to the client and closes the transport. The session waits for another one.
-    pub(super) fn part(&mut self, slot: Slot, farewell: impl FnOnce(&mut Vec<u8>)) {
-        self.queue_frames(slot, farewell);
+    pub(super) fn part(&mut self, slot: Slot, last_word: impl FnOnce(&mut Vec<u8>)) {
+        self.queue_frames(slot, last_word);
         self.write_once(slot);
         self.detach(slot);
     }
@@ -50,7 +50,8 @@ impl<T: Transport> Shard<T> {
             replay.wait_until(Some(until));
             self.numbers.detached_sessions += 1;
             let birth = connection.birth;
-            self.wheel.arm(slot, birth, TimerKind::Recovery, until);
+            self.wheel
+                .arm(slot, birth, TimerKind::RecoveryWindow, until);
         }
     }
 
@@ -70,20 +71,20 @@ impl<T: Transport> Shard<T> {
 
     /// Gives a session its next transport, everything that was not acknowledged, and then what
     /// comes. A transport that it still has is closed: its client has another one now.
-    pub(super) fn resume_session(&mut self, resumption: Resumption<T>) {
-        let Resumption {
+    pub(super) fn recover_session(&mut self, recovery: Recovery<T>) {
+        let Recovery {
             connection,
             hub,
             mut transport,
             mut unread,
             reconnection_token,
-        } = resumption;
+        } = recovery;
         if self.shutting_down {
             // Its session may be saved: the client tries again where that is then.
             return;
         }
         let Some(slot) = self.recoverable(&connection, &hub) else {
-            return self.refuse_resumption(transport);
+            return self.refuse_recovery(transport);
         };
         let birth = self.next_birth();
         let key = TransportKey { slot, birth };
@@ -168,7 +169,7 @@ impl<T: Transport> Shard<T> {
 
     /// The session ended between the front door's question and now. Nothing waits for this
     /// transport to be drained, so it is one attempt.
-    fn refuse_resumption(&mut self, mut transport: T) {
+    fn refuse_recovery(&mut self, mut transport: T) {
         self.numbers.recoveries_too_late += 1;
         let mut frame = Vec::new();
         ws::encode_close(CloseCode::POLICY_VIOLATION, NOT_RECOVERED, &mut frame);

@@ -14,7 +14,7 @@ use super::connection::{Connection, Phase};
 use super::recovery::NOT_RECOVERED;
 use crate::ack_memory::AckMemory;
 use crate::id::Slot;
-use crate::inbox::Farewell;
+use crate::inbox::AtShutdown;
 use crate::node::Seat;
 use crate::publication::Encoding;
 use crate::replay::Replay;
@@ -47,7 +47,7 @@ impl<T: Transport> Shard<T> {
         }
     }
 
-    pub(super) fn shut_down(&mut self, farewell: Farewell) {
+    pub(super) fn shut_down(&mut self, at_end: AtShutdown) {
         (self.quiescing, self.shutting_down) = (true, true);
         // Saved, they would go on as if they had missed nothing.
         self.end_overflowed();
@@ -57,7 +57,7 @@ impl<T: Transport> Shard<T> {
             .filter(|(_, found)| found.session.is_some())
             .map(|(slot, _)| slot)
             .collect();
-        if farewell == Farewell::Save {
+        if at_end == AtShutdown::SaveSessions {
             for slot in &sessions {
                 self.save(*slot);
             }
@@ -67,7 +67,7 @@ impl<T: Transport> Shard<T> {
                 .connections
                 .get(slot)
                 .is_some_and(|found| found.replay.is_some());
-            if is_reliable && farewell == Farewell::Forget {
+            if is_reliable && at_end == AtShutdown::EndSessions {
                 // The one code that makes clients start afresh at once.
                 self.close(
                     slot,

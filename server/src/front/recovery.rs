@@ -10,7 +10,7 @@ use std::time::Duration;
 use hubwire_core::ask::Answer;
 use hubwire_core::command::{Action, Question, Selection, Target};
 use hubwire_core::id::ConnectionId;
-use hubwire_core::shard::{DoorwayFull, Resumption};
+use hubwire_core::shard::{DoorwayFull, Recovery};
 use hubwire_proto::name::HubName;
 use hubwire_proto::reconnection;
 use hubwire_proto::subprotocol::{Selection as Offer, Subprotocol};
@@ -22,7 +22,7 @@ use crate::clock::now;
 use crate::dispatch::{Dispatch, Missed};
 use crate::keys::KeyStore;
 use crate::listener::{Query, Stream, Upgrade, say_last};
-use crate::metrics::Recovery;
+use crate::metrics::RecoveryOutcome;
 use crate::shards::Doorway;
 
 /// The query parameter that asks for an earlier connection.
@@ -99,10 +99,10 @@ impl Inner {
         match self.claim(query, hub) {
             Some(claim) => {
                 let answer = spelled(claim.subprotocol, offered);
-                (Some(answer), self.resume(claim, pass))
+                (Some(answer), self.ask_and_hand_over(claim, pass))
             }
             None => {
-                self.counters.recovery(Recovery::Token);
+                self.counters.recovery(RecoveryOutcome::Token);
                 tracing::debug!(%hub, "recovery refused: the token is not for this connection");
                 (offer.answer, Box::new(|stream, _| Box::pin(refuse(stream))))
             }
@@ -135,7 +135,7 @@ impl Inner {
 
     /// Hands the socket to the shard of the connection, if it says that there is one. Until then
     /// the socket counts as an HTTP connection.
-    fn resume(&self, claim: Claim, pass: Pass) -> Upgrade {
+    fn ask_and_hand_over(&self, claim: Claim, pass: Pass) -> Upgrade {
         let dispatch = Arc::clone(&self.dispatch);
         let counters = Arc::clone(&self.counters);
         let place = self.node.place_of(&claim.connection);
@@ -146,9 +146,9 @@ impl Inner {
                 let (connection, hub) = (claim.connection.text(), Arc::clone(&claim.hub));
                 let (outcome, refused) = match (ask(&dispatch, &claim).await, doorway) {
                     (Ok(true), Some(doorway)) => (hand_over(claim, &doorway, stream, unread), None),
-                    (Ok(_), _) => (Recovery::NotFound, Some(stream)),
+                    (Ok(_), _) => (RecoveryOutcome::NotFound, Some(stream)),
                     // Dropped without a close frame, the socket is tried again.
-                    (Err(_), _) => (Recovery::NoAnswer, None),
+                    (Err(_), _) => (RecoveryOutcome::NoAnswer, None),
                 };
                 counters.recovery(outcome);
                 let (connection, result) = (connection.as_str(), outcome.name());
@@ -173,21 +173,26 @@ async fn ask(dispatch: &Dispatch, claim: &Claim) -> Result<bool, Missed> {
     Ok(answers.contains(&Answer::Exists(true)))
 }
 
-fn hand_over(claim: Claim, doorway: &Doorway, stream: Stream, mut unread: Vec<u8>) -> Recovery {
+fn hand_over(
+    claim: Claim,
+    doorway: &Doorway,
+    stream: Stream,
+    mut unread: Vec<u8>,
+) -> RecoveryOutcome {
     let Ok((transport, decrypted)) = stream.into_socket() else {
-        return Recovery::Broken;
+        return RecoveryOutcome::Broken;
     };
     unread.extend(decrypted);
-    let resumption = Resumption {
+    let recovery = Recovery {
         connection: claim.connection,
         hub: claim.hub,
         transport,
         unread,
         reconnection_token: claim.token,
     };
-    match doorway.resume(resumption) {
-        Ok(()) => Recovery::HandedOver,
-        Err(DoorwayFull) => Recovery::Full,
+    match doorway.recover(recovery) {
+        Ok(()) => RecoveryOutcome::HandedOver,
+        Err(DoorwayFull) => RecoveryOutcome::Full,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use hubwire_core::ask::Answer;
 use hubwire_core::command::Target;
-use hubwire_core::inbox::Farewell;
+use hubwire_core::inbox::AtShutdown;
 use hubwire_core::session::Protocol;
 use hubwire_core::settings::Limits;
 use hubwire_proto::simple::SimpleMode;
@@ -282,7 +282,7 @@ fn a_shutdown_tells_everybody_even_who_comes_too_late() {
     let mut clients: Vec<_> = (0..4)
         .map(|_| connect(&mut world, &Joining::default()))
         .collect();
-    world.node.shut_down(Farewell::Forget);
+    world.node.shut_down(AtShutdown::EndSessions);
     world.run();
     // Its 101 was on the way when the end began.
     let mut late = world.connect(&Joining::default());

@@ -130,7 +130,7 @@ fn a_reliable_connection_keeps_state_and_subscription_while_it_is_away() {
         assert_eq!(watcher.receive_all(), still_there);
         request(&mut world, &watcher, &set("room", state, None));
         watcher.receive_all();
-        let mut back = world.resume(&away, &joining);
+        let mut back = world.recover(&away, &joining);
         world.run();
         let item = Item::new(&watcher, state, 0);
         let missed = json_told(Kind::Update, Some(3), &[item]);
@@ -200,7 +200,7 @@ fn states_and_subscriptions_outlive_a_restart_and_only_changes_are_told() {
         let mut back: Vec<_> = clients
             .iter()
             .zip(&joining)
-            .map(|(client, joining)| world.resume(client, joining))
+            .map(|(client, joining)| world.recover(client, joining))
             .collect();
         world.run();
         let gone = json_told(Kind::Update, Some(5), &[Item::new(&mortal, None, 50)]);

@@ -45,7 +45,7 @@ pub(super) fn connect(world: &mut World) -> Client {
 
 /// Brings a client back and takes its greeting.
 pub(super) fn come_back(world: &mut World, client: &Client) -> (Client, Vec<Seen>) {
-    let mut again = world.resume(client, &joining());
+    let mut again = world.recover(client, &joining());
     world.run();
     let mut seen = again.receive_all();
     assert_eq!(seen.remove(0), connected(&again, NEXT_TOKEN));
@@ -163,7 +163,7 @@ fn a_session_waits_as_long_as_its_window_and_is_gone_then() {
     world.now = world.now.plus(5_000 + wheel::GRANULARITY_MS);
     world.run();
     assert!(!exists(&mut world, &client));
-    let mut refused = world.resume(&client, &joining());
+    let mut refused = world.recover(&client, &joining());
     world.run();
     let reason = "The connection could not be recovered.".to_owned();
     assert_eq!(refused.receive_all(), [Seen::Close(Some(1008), reason)]);
@@ -448,7 +448,7 @@ fn messages_of_every_size_are_numbered_for_every_reliable_client() {
 fn recovery_in_another_hub_is_refused_and_harms_nobody() {
     let mut world = world(Limits::default());
     let mut client = connect(&mut world);
-    let mut intruder = world.resume(
+    let mut intruder = world.recover(
         &client,
         &Joining {
             hub: "other",

@@ -1,7 +1,7 @@
 //! Reliable sessions that come to their end while somebody wants them back or delivers to them.
 
 use hubwire_core::command::Target;
-use hubwire_core::inbox::Farewell;
+use hubwire_core::inbox::AtShutdown;
 use hubwire_core::settings::Limits;
 
 use super::reliable::{connect, joining, numbered};
@@ -15,7 +15,7 @@ fn a_client_that_has_closed_cannot_come_back_while_its_handler_works() {
     client.text(&json::event("ask", None));
     client.close(1000);
     world.run();
-    let mut refused = world.resume(&client, &joining());
+    let mut refused = world.recover(&client, &joining());
     world.run();
     let reason = "The connection could not be recovered.".to_owned();
     assert_eq!(refused.receive_all(), [Seen::Close(Some(1008), reason)]);
@@ -30,9 +30,9 @@ fn a_client_that_comes_back_while_its_session_is_put_away_is_not_told_that_it_is
     let client = connect(&mut world);
     world.node.quiesce();
     world.run();
-    world.node.shut_down(Farewell::Save);
+    world.node.shut_down(AtShutdown::SaveSessions);
     world.run();
-    let mut again = world.resume(&client, &joining());
+    let mut again = world.recover(&client, &joining());
     world.run();
     assert_eq!(again.receive_all(), []);
     assert!(again.pipe().server_gone);
@@ -70,7 +70,7 @@ fn a_session_with_a_gap_is_not_put_away() {
         deliver(&world, Target::Group("room".into()), text);
     }
     // Somebody became impatient, and both come in one tick.
-    world.node.shut_down(Farewell::Save);
+    world.node.shut_down(AtShutdown::SaveSessions);
     world.run();
     assert_eq!(world.node.take_saved().sessions.len(), 0);
 }

@@ -129,7 +129,7 @@ fn a_session_whose_window_ended_without_a_node_still_says_farewell() {
         world.run();
         let mut world = restarted(shards, stored(&world.stop()), 15_000);
         // Its window is over, whether or not the end of it was noticed.
-        let mut late = world.resume(&publisher, &joining());
+        let mut late = world.recover(&publisher, &joining());
         world.run();
         assert!(matches!(
             late.receive_all()[..],
@@ -208,7 +208,9 @@ fn without_a_place_to_save_them_sessions_end_and_clients_are_told_to_start_afres
     world.run();
     world.node.quiesce();
     world.run();
-    world.node.shut_down(hubwire_core::inbox::Farewell::Forget);
+    world
+        .node
+        .shut_down(hubwire_core::inbox::AtShutdown::EndSessions);
     world.run();
     let seen = client.receive_all();
     assert!(

@@ -45,7 +45,7 @@ fn cut(world: &mut World, client: &Client) {
 
 /// Brings a client back; what it hears behind the greeting.
 fn come_back(world: &mut World, client: &mut Client) -> Vec<String> {
-    *client = world.resume(client, &reliable());
+    *client = world.recover(client, &reliable());
     world.run();
     let mut seen = texts(client);
     assert!(seen.remove(0).contains(r#""event":"connected""#));
@@ -247,7 +247,7 @@ fn streams_outlive_the_process_if_their_publisher_does_and_end_if_it_does_not() 
         }
         world.run();
         assert_eq!(texts(&mut publisher), [closed("b"), acked("a", 3)]);
-        member = world.resume(&member, &joining);
+        member = world.recover(&member, &joining);
         world.run();
         let numbered = |sequence_id: u64, message: String| {
             Seen::Text(format!(r#"{{"sequenceId":{sequence_id},{}"#, &message[1..]))

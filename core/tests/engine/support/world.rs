@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use hubwire_core::Millis;
 use hubwire_core::handler::{Destination, EventHandler, EventPattern, Upstream, UpstreamCall};
 use hubwire_core::id::{NodeId, ShardId};
-use hubwire_core::inbox::{Farewell, Wake};
+use hubwire_core::inbox::{AtShutdown, Wake};
 use hubwire_core::node::Node;
 use hubwire_core::session::Protocol;
 use hubwire_core::settings::{HubSettings, HubTable, Limits, TickBudget};
-use hubwire_core::shard::{Attachment, Doorway, NextTick, Resumption, Shard};
+use hubwire_core::shard::{Attachment, Doorway, NextTick, Recovery, Shard};
 use hubwire_core::snapshot::{RestoredMessages, SessionRecord, Snapshot};
 use hubwire_proto::role::Permissions;
 use hubwire_proto::subprotocol::Subprotocol;
@@ -196,7 +196,7 @@ impl World {
         self.node.quiesce();
         self.run();
         assert!(self.node.is_quiet(), "the node does not come to rest");
-        self.node.shut_down(Farewell::Save);
+        self.node.shut_down(AtShutdown::SaveSessions);
         self.run();
         let saved = self.node.take_saved();
         drop(self);
@@ -204,21 +204,21 @@ impl World {
     }
 
     /// Brings a client back to its session with a new transport.
-    pub(crate) fn resume(&mut self, client: &Client, joining: &Joining<'_>) -> Client {
+    pub(crate) fn recover(&mut self, client: &Client, joining: &Joining<'_>) -> Client {
         let pipe = Pipe::new(joining.room, joining.write_most, joining.owes_most);
         let pipe = Rc::new(RefCell::new(pipe));
         let place = self.node.place_of(&client.id).unwrap();
         let thread = &mut self.threads[place.shard.index()];
         thread.pipes.retain(|pipe| !pipe.borrow().server_gone);
         thread.pipes.push(Rc::clone(&pipe));
-        let resumption = Resumption {
+        let recovery = Recovery {
             connection: client.id,
             hub: joining.hub.into(),
             transport: ServerEnd(Rc::clone(&pipe)),
             unread: joining.unread.clone(),
             reconnection_token: NEXT_TOKEN.into(),
         };
-        thread.doorway.resume(resumption).unwrap();
+        thread.doorway.recover(recovery).unwrap();
         Client::new(client.id, pipe)
     }
 

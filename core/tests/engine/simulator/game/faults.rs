@@ -131,7 +131,7 @@ impl Game {
                 ..Joining::default()
             }
         };
-        let client = self.world.resume(&old, &joining);
+        let client = self.world.recover(&old, &joining);
         client.pipe().in_flight = bytes;
         let actor = &mut self.actors[index];
         if let Some(reliable) = &mut actor.reliable {
@@ -156,7 +156,7 @@ impl Game {
                 hub: HUBS[hub],
                 ..Joining::default()
             };
-            let stranger = self.world.resume(&actor.client, &joining);
+            let stranger = self.world.recover(&actor.client, &joining);
             self.strangers.push(stranger);
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use hubwire_core::Millis;
 use hubwire_core::ask::Answer;
 use hubwire_core::command::{Action, Command, Question, Selection, Target};
-use hubwire_core::inbox::Farewell;
+use hubwire_core::inbox::AtShutdown;
 use hubwire_core::metrics::ShardNumbers;
 use hubwire_core::wheel::GRANULARITY_MS;
 use hubwire_proto::role::Permission;
@@ -371,7 +371,7 @@ impl Game {
         }
         let shut_down = self.random.chance(40);
         if shut_down {
-            self.world.node.shut_down(Farewell::Forget);
+            self.world.node.shut_down(AtShutdown::EndSessions);
         }
         for index in 0..self.actors.len() {
             let way = self.random.below(4);

@@ -1,7 +1,7 @@
 //! The end of a node in the middle of a game, and the next one, which takes the reliable sessions
 //! over.
 
-use hubwire_core::inbox::Farewell;
+use hubwire_core::inbox::AtShutdown;
 use hubwire_core::snapshot::Snapshot;
 
 use super::Game;
@@ -78,7 +78,7 @@ impl Game {
     /// Ends the node, which is at rest, and checks that nothing is left of it but what it saved, as
     /// a file has it.
     fn stop(&mut self) -> Snapshot {
-        self.world.node.shut_down(Farewell::Save);
+        self.world.node.shut_down(AtShutdown::SaveSessions);
         self.settle();
         // Not every client answers a close frame.
         self.world.now = self
