@@ -1,17 +1,20 @@
 //! A publication's way into the outboxes of its receivers.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::connection::{Connection, Link};
 use super::{SessionKey, Shard, TransportKey};
 use crate::Millis;
 use crate::command::Excluded;
-use crate::hub::{HubIndex, List};
+use crate::hub::{Hub, HubIndex, List};
 use crate::id::Slot;
 use crate::metrics::ShardNumbers;
 use crate::outbox::OutboxPool;
 use crate::publication::{Frame, Publication};
-use crate::replay::{ReplayFull, ReplayLimits, ReplayPool};
+use crate::replay::{Replay, ReplayFull, ReplayPool};
+use crate::settings::Limits;
+use crate::slab::Slab;
 use crate::transport::Transport;
 use crate::wheel::{TimerKind, Wheel};
 
@@ -30,28 +33,19 @@ impl<T: Transport> Shard<T> {
         publication: &Publication,
         excluded: &Excluded,
     ) -> usize {
-        let Some(Some(hub)) = self.hubs.get(index.0 as usize) else {
-            return places.end;
-        };
-        let Some(members) = hub.members(list) else {
-            return places.end;
-        };
         let end = places
             .end
             .min(places.start.saturating_add(self.members_left));
-        self.members_left -= end - places.start;
-        let mut queues = Queues {
-            outboxes: &mut self.pool,
-            replays: &mut self.replays,
-            limits: self.node.limits().replay(),
-            numbers: &mut self.numbers,
-            now: self.now,
+        let (hubs, connections, mut queues) = self.delivery();
+        let hub = hubs.get(index.0 as usize).and_then(Option::as_ref);
+        let Some(members) = hub.and_then(|hub| hub.members(list)) else {
+            return places.end;
         };
         for place in places.start..end {
             let Some(slot) = members.at(place) else {
                 continue;
             };
-            let Some(connection) = self.connections.get_mut(slot) else {
+            let Some(connection) = connections.get_mut(slot) else {
                 continue;
             };
             if excluded.contains(&connection.seat.connection())
@@ -59,24 +53,9 @@ impl<T: Transport> Shard<T> {
             {
                 continue;
             }
-            let frame = publication.frame(connection.encoding);
-            let link = match connection.queue(frame, &mut queues) {
-                Ok(Some(link)) => link,
-                Ok(None) => continue,
-                Err(ReplayFull) => {
-                    let birth = connection.birth;
-                    self.overflowed.push(SessionKey { slot, birth });
-                    continue;
-                }
-            };
-            if link.wants_flush(self.node.limits()) {
-                link.flags.dirty = true;
-                let birth = link.birth;
-                self.dirty.push_back(TransportKey { slot, birth });
-            } else if link.must_watch_expiry() {
-                link.watch_expiry(slot, self.now, &mut self.wheel);
-            }
+            queues.put(slot, connection, publication.frame(connection.encoding));
         }
+        self.members_left -= end - places.start;
         end
     }
 
@@ -91,27 +70,25 @@ impl<T: Transport> Shard<T> {
 
     /// Queues frames in its encoding for one connection, with a number if it is a reliable one.
     pub(super) fn deliver_frame(&mut self, slot: Slot, frame: &Frame) {
-        let Some(connection) = self.connections.get_mut(slot) else {
-            return;
-        };
-        let mut queues = Queues {
+        let (_, connections, mut queues) = self.delivery();
+        if let Some(connection) = connections.get_mut(slot) {
+            queues.put(slot, connection, frame);
+        }
+    }
+
+    /// The parts of the shard that a delivery needs, side by side.
+    fn delivery(&mut self) -> (&[Option<Hub>], &mut Slab<Connection<T>>, Queues<'_>) {
+        let queues = Queues {
             outboxes: &mut self.pool,
             replays: &mut self.replays,
-            limits: self.node.limits().replay(),
+            dirty: &mut self.dirty,
+            overflowed: &mut self.overflowed,
+            wheel: &mut self.wheel,
             numbers: &mut self.numbers,
+            limits: self.node.limits(),
             now: self.now,
         };
-        match connection.queue(frame, &mut queues) {
-            Ok(None) => {}
-            Ok(Some(_)) => {
-                self.mark_dirty(slot);
-                self.watch_expiry(slot);
-            }
-            Err(ReplayFull) => {
-                let birth = connection.birth;
-                self.overflowed.push(SessionKey { slot, birth });
-            }
-        }
+        (&self.hubs, &mut self.connections, queues)
     }
 
     /// Sees to it that messages which expire while the client is blocked give their memory back.
@@ -146,41 +123,59 @@ impl<T: Transport> Shard<T> {
 struct Queues<'a> {
     outboxes: &'a mut OutboxPool,
     replays: &'a mut ReplayPool,
-    limits: ReplayLimits,
+    dirty: &'a mut VecDeque<TransportKey>,
+    overflowed: &'a mut Vec<SessionKey>,
+    wheel: &'a mut Wheel,
     numbers: &'a mut ShardNumbers,
+    limits: &'a Limits,
     now: Millis,
 }
 
-impl<T> Connection<T> {
-    /// Queues frames: for a reliable connection until they are acknowledged, with the next number;
-    /// and for the transport, if there is one, which is returned.
-    fn queue(
-        &mut self,
-        frame: &Frame,
-        queues: &mut Queues<'_>,
-    ) -> Result<Option<&mut Link<T>>, ReplayFull> {
-        let Some(replay) = &mut self.replay else {
-            if let Some(link) = &mut self.link {
-                link.outbox.push(frame, queues.outboxes);
-                queues.numbers.messages_delivered += 1;
-            }
-            return Ok(self.link.as_mut());
+impl Queues<'_> {
+    /// Queues frames for one connection: for a reliable one until they are acknowledged, with the
+    /// next number; and for the transport, if there is one.
+    fn put<T: Transport>(&mut self, slot: Slot, connection: &mut Connection<T>, frame: &Frame) {
+        let sequence_id = match &mut connection.replay {
+            None => None,
+            Some(replay) => match self.keep(replay, frame) {
+                Ok(sequence_id) => Some(sequence_id),
+                Err(ReplayFull) => {
+                    let birth = connection.birth;
+                    return self.overflowed.push(SessionKey { slot, birth });
+                }
+            },
         };
-        let (limits, pool) = (queues.limits, &mut *queues.replays);
-        let pushed = replay.push(frame, limits, pool).or_else(|ReplayFull| {
-            let expired = replay.drop_expired(queues.now) as u64;
-            queues.numbers.messages_expired += expired;
-            queues.numbers.unacknowledged_messages -= expired;
-            replay.push(frame, limits, pool)
-        });
-        let sequence_id = pushed?;
-        queues.numbers.unacknowledged_messages += 1;
-        queues.numbers.messages_delivered += 1;
-        if let Some(link) = &mut self.link {
-            link.outbox
-                .push_numbered(frame, sequence_id, queues.outboxes);
+        if connection.link.is_some() || sequence_id.is_some() {
+            self.numbers.messages_delivered += 1;
         }
-        Ok(self.link.as_mut())
+        let Some(link) = &mut connection.link else {
+            return;
+        };
+        match sequence_id {
+            None => link.outbox.push(frame, self.outboxes),
+            Some(sequence_id) => link.outbox.push_numbered(frame, sequence_id, self.outboxes),
+        }
+        if link.wants_flush(self.limits) {
+            link.flags.dirty = true;
+            let birth = link.birth;
+            self.dirty.push_back(TransportKey { slot, birth });
+        } else if link.must_watch_expiry() {
+            link.watch_expiry(slot, self.now, self.wheel);
+        }
+    }
+
+    /// Gives frames the next number of a queue, which has room again if something expired.
+    fn keep(&mut self, replay: &mut Replay, frame: &Frame) -> Result<u64, ReplayFull> {
+        let limits = self.limits.replay();
+        let kept = replay.push(frame, limits, self.replays);
+        let sequence_id = kept.or_else(|ReplayFull| {
+            let expired = replay.drop_expired(self.now) as u64;
+            self.numbers.messages_expired += expired;
+            self.numbers.unacknowledged_messages -= expired;
+            replay.push(frame, limits, self.replays)
+        })?;
+        self.numbers.unacknowledged_messages += 1;
+        Ok(sequence_id)
     }
 }
 
