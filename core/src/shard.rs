@@ -43,6 +43,9 @@ use crate::slab::Slab;
 use crate::transport::Transport;
 use crate::wheel::{Timer, Wheel};
 
+pub use recovery::NOT_RECOVERED;
+pub use shutdown::SHUTTING_DOWN;
+
 use connection::{Connection, Link};
 use farewell::Farewells;
 

@@ -29,9 +29,12 @@ pub(crate) enum Missed {
     #[error("The server did not answer the request in time.")]
     NoAnswer,
     /// Too many wait already (`limits.pending_asks`); nothing was done.
-    #[error("There are more requests than the server takes.")]
+    #[error("{TOO_MANY}")]
     TooMany,
 }
+
+/// What is said to whoever comes when more wait or come than a bound allows.
+pub(crate) const TOO_MANY: &str = "There are more requests than the server takes.";
 
 /// Sends commands to the shards of a node.
 pub(crate) struct Dispatch {

@@ -24,6 +24,7 @@ use hubwire_core::ask::{Answer, ReplyTo};
 use hubwire_core::command::{Action, Excluded, GroupNames, Question, Selection};
 use hubwire_core::id::ConnectionId;
 use hubwire_core::publication::{Origin, Publication};
+use hubwire_core::shard::SHUTTING_DOWN;
 use hubwire_proto::metadata::Metadata;
 use hubwire_proto::name::HubName;
 use hubwire_proto::percent;
@@ -406,7 +407,7 @@ fn excluded(ids: &[Cow<'_, str>]) -> Excluded {
 
 /// The response of a server that is about to end.
 pub(crate) fn shutting_down() -> Reply {
-    finish(RestError::unavailable("The server is shutting down.").into_reply())
+    finish(RestError::unavailable(SHUTTING_DOWN).into_reply())
 }
 
 /// The response for a path that means nothing.

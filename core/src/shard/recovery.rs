@@ -11,8 +11,8 @@ use crate::replay::Replay;
 use crate::transport::Transport;
 use crate::wheel::TimerKind;
 
-/// The reason of the close frame when a session is gone.
-pub(super) const NOT_RECOVERED: &str = "The connection could not be recovered.";
+/// The reason of the close frame for a client whose session is gone.
+pub const NOT_RECOVERED: &str = "The connection could not be recovered.";
 
 impl<T: Transport> Shard<T> {
     /// Whether a connection has a session that may go on without its transport. One whose client has

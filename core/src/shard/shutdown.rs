@@ -22,7 +22,8 @@ use crate::session::{Protocol, Session};
 use crate::snapshot::{ProtocolRecord, RestoredMessages, SessionRecord};
 use crate::transport::Transport;
 
-const SHUTTING_DOWN: &str = "The server is shutting down.";
+/// What everybody is told who is closed or turned away because the node ends.
+pub const SHUTTING_DOWN: &str = "The server is shutting down.";
 
 impl<T: Transport> Shard<T> {
     /// Whether clients are listened to. While everything comes to rest they are not; afterwards

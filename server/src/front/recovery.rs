@@ -10,7 +10,7 @@ use std::time::Duration;
 use hubwire_core::ask::Answer;
 use hubwire_core::command::{Action, Question, Selection, Target};
 use hubwire_core::id::ConnectionId;
-use hubwire_core::shard::{DoorwayFull, Recovery};
+use hubwire_core::shard::{DoorwayFull, NOT_RECOVERED, Recovery};
 use hubwire_proto::name::HubName;
 use hubwire_proto::reconnection;
 use hubwire_proto::subprotocol::{Selection as Offer, Subprotocol};
@@ -33,9 +33,6 @@ const RECONNECTION_TOKEN: &str = "awps_reconnection_token";
 
 /// How long a reconnection token is good: the week that the original promises.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
-
-/// What a refused client is told.
-const REASON: &str = "The connection could not be recovered.";
 
 /// How long the client has to answer the close frame.
 const LINGER: Duration = Duration::from_secs(2);
@@ -199,7 +196,7 @@ fn hand_over(
 /// Closes a socket that has just been upgraded.
 async fn refuse(stream: Stream) {
     let mut frame = Vec::new();
-    ws::encode_close(CloseCode::POLICY_VIOLATION, REASON, &mut frame);
+    ws::encode_close(CloseCode::POLICY_VIOLATION, NOT_RECOVERED, &mut frame);
     let _ = tokio::time::timeout(LINGER, say_last(stream, &frame)).await;
 }
 

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hubwire_core::session::Protocol;
-use hubwire_core::shard::Attachment;
+use hubwire_core::shard::{Attachment, SHUTTING_DOWN};
 use hubwire_proto::name::HubName;
 use hubwire_proto::percent;
 use hubwire_proto::role::Permissions;
@@ -104,11 +104,10 @@ impl Inner {
         let query = Query::parse(request.uri().query());
         let hub = hub_of(in_path, &query)?;
         let Some(pass) = self.gate.enter() else {
-            let text = "The server is shutting down.";
             return Err(Refusal::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 Rejection::Draining,
-                text,
+                SHUTTING_DOWN,
             ));
         };
         let lines = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL);

@@ -10,7 +10,7 @@ use hyper::StatusCode;
 use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
 
-use crate::dispatch::Missed;
+use crate::dispatch::{Missed, TOO_MANY};
 use crate::front::Unauthorized;
 use crate::listener::{Reply, reply};
 
@@ -117,7 +117,7 @@ impl RestError {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             "Error.TooManyRequests",
-            "There are more requests than the server takes.",
+            TOO_MANY,
         )
         .with(RETRY_AFTER, HeaderValue::from(whole.max(1)))
     }
