@@ -2,7 +2,6 @@
 //! one would otherwise be taken by another.
 
 use std::fs::{File, TryLockError};
-use std::io;
 
 use crate::config::{Config, ConfigError};
 use crate::private_file;
@@ -14,30 +13,36 @@ const FILE_NAME: &str = "lock";
 #[derive(Debug)]
 pub(crate) struct DataDirLock(#[expect(dead_code, reason = "holds the lock")] File);
 
-/// Takes the right to use the `data_dir` of `config`, if it has one, which must be there. On a file
-/// system without locks nobody is kept out.
+/// Takes the right to use the `data_dir` of `config`, which must be there. `None` if it has none, or
+/// if the right cannot be told, on a read-only file system for example: then the log says so, and
+/// nobody is kept out.
 ///
 /// # Errors
 ///
-/// If another process has the right, or the file cannot be used.
+/// If another process has the right.
 pub(crate) fn lock(config: &Config) -> Result<Option<DataDirLock>, ConfigError> {
     let Some(directory) = &config.data_dir else {
         return Ok(None);
     };
-    let blame = |text: String| ConfigError::new(&config.data_dir_origin, "data_dir", text);
     let path = directory.join(FILE_NAME);
-    let failed = |error: io::Error| blame(format!("cannot lock {}: {error}", path.display()));
-    let file = private_file::open_lock(&path).map_err(failed)?;
-    match file.try_lock() {
+    let locked = private_file::open_lock(&path)
+        .map_err(TryLockError::Error)
+        .and_then(|file| file.try_lock().map(|()| file));
+    match locked {
+        Ok(file) => Ok(Some(DataDirLock(file))),
         Err(TryLockError::WouldBlock) => {
             let directory = directory.display();
-            Err(blame(format!(
-                "another process uses {directory}; every server needs one of its own"
-            )))
+            let text =
+                format!("another process uses {directory}; every server needs one of its own");
+            Err(ConfigError::new(&config.data_dir_origin, "data_dir", text))
         }
-        Err(TryLockError::Error(error)) if error.kind() != io::ErrorKind::Unsupported => {
-            Err(failed(error))
+        Err(TryLockError::Error(error)) => {
+            tracing::warn!(
+                file = %path.display(),
+                %error,
+                "cannot lock data_dir; a second process would not be kept out of it"
+            );
+            Ok(None)
         }
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(DataDirLock(file))),
     }
 }

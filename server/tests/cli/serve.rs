@@ -87,3 +87,25 @@ fn a_data_dir_in_use_is_named_with_the_place_that_gave_it() {
     next.interrupt();
     assert_eq!(next.finish().code, 0);
 }
+
+#[test]
+fn a_data_dir_that_cannot_be_locked_is_used_with_a_warning() {
+    let workspace = Workspace::new();
+    workspace.write(
+        "hubwire.toml",
+        "listen = '127.0.0.1:0'\ndata_dir = 'data'\n",
+    );
+    // Where the file of the lock belongs.
+    std::fs::create_dir_all(workspace.path().join("data/lock")).unwrap();
+    let running = hubwire(&workspace)
+        .args(["serve", "--config", "hubwire.toml"])
+        .start();
+    running.hear();
+    running.interrupt();
+    let finished = running.finish();
+    assert_eq!(finished.code, 0);
+    assert!(
+        finished.stderr.contains("cannot lock data_dir"),
+        "{finished:?}"
+    );
+}
